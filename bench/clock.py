@@ -1,0 +1,126 @@
+"""Clocks: how long a step takes, by the device that does the work."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+Step = Callable[[], object]
+
+
+class Clock(Protocol):
+    """Times steps. All times in seconds."""
+
+    name: str
+    overhead_seconds: float
+    """What taking one sample adds to it."""
+
+    def now(self) -> float:
+        """Host time, for budgets."""
+
+    def samples(self, step: Step, steps_per_sample: int, count: int) -> list[float]:
+        """Take `count` samples in a row; each is the mean time of one of its `steps_per_sample` steps."""
+
+    def synchronised(self, step: Step, count: int) -> list[float]:
+        """Time `count` steps, each waited for; empty where a step is done when it returns anyway."""
+
+
+class HostClock:
+    """For devices whose steps are done when they return: the CPU."""
+
+    name = "perf_counter"
+
+    def __init__(self) -> None:
+        self.overhead_seconds = _reading_cost()
+
+    def now(self) -> float:
+        """Host time."""
+        return time.perf_counter()
+
+    def samples(self, step: Step, steps_per_sample: int, count: int) -> list[float]:
+        """Take samples with two readings each."""
+        seconds = []
+        for _ in range(count):
+            start = time.perf_counter()
+            for _ in range(steps_per_sample):
+                step()
+            seconds.append((time.perf_counter() - start) / steps_per_sample)
+        return seconds
+
+    def synchronised(self, step: Step, count: int) -> list[float]:  # noqa: ARG002
+        """No second series: it would be the first again."""
+        return []
+
+
+class AcceleratorClock:
+    """For devices that work through a queue: events in the queue, read after one synchronisation.
+
+    Args:
+        new_event: makes an event with `record()` and `elapsed_time(later)` in milliseconds.
+        synchronise: waits until the queue is empty.
+    """
+
+    name = "device events"
+    # An event resolves about half a microsecond (cudaEventElapsedTime); two bound a sample.
+    overhead_seconds = 1e-6
+
+    def __init__(self, new_event: Callable[[], "Event"], synchronise: Callable[[], None]) -> None:
+        self._new_event = new_event
+        self._synchronise = synchronise
+
+    def now(self) -> float:
+        """Host time at which all queued work is done."""
+        self._synchronise()
+        return time.perf_counter()
+
+    def samples(self, step: Step, steps_per_sample: int, count: int) -> list[float]:
+        """Take samples with the queue kept full: nothing is waited for until the last step is queued."""
+        events = [self._new_event() for _ in range(count + 1)]
+        step()  # work ahead of the first event, so that the device does not idle between it and the first step
+        events[0].record()
+        for event in events[1:]:
+            for _ in range(steps_per_sample):
+                step()
+            event.record()
+        self._synchronise()
+        pairs = zip(events, events[1:], strict=False)
+        return [first.elapsed_time(second) / 1e3 / steps_per_sample for first, second in pairs]
+
+    def synchronised(self, step: Step, count: int) -> list[float]:
+        """Time each step from its call until the device has done it: the latency a caller sees."""
+        seconds = []
+        for _ in range(count):
+            self._synchronise()
+            start = time.perf_counter()
+            step()
+            self._synchronise()
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+
+class Event(Protocol):
+    """As `torch.Event`, made with `enable_timing=True`."""
+
+    def record(self) -> None:
+        """Mark this place in the queue."""
+
+    def elapsed_time(self, other: "Event") -> float:
+        """Milliseconds from this event to a later one; both must have been reached."""
+
+
+def clock_for(device: str) -> Clock:
+    """The clock of torch's device `device`."""
+    if device == "cpu":
+        return HostClock()
+    import torch
+
+    return AcceleratorClock(
+        lambda: torch.Event(device, enable_timing=True),
+        lambda: torch.accelerator.synchronize(device),
+    )
+
+
+def _reading_cost(readings: int = 1000) -> float:
+    start = time.perf_counter()
+    for _ in range(readings):
+        time.perf_counter()
+    return (time.perf_counter() - start) / readings

@@ -1,0 +1,168 @@
+"""What machine this is: torch, devices and host, as plain data. Called in a measuring process, never in pytest's."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from suites.architectures import find
+from suites.errors import DlhwError
+
+
+def describe(architectures: Sequence[str] = ()) -> dict[str, Any]:
+    """All facts: `python`, `torch`, `devices`, `host`, and why each of `architectures` leads to no net."""
+    return {
+        "python": platform.python_version(),
+        "torch": _torch(),
+        "devices": devices(),
+        "host": host(),
+        "compile_problems": _compile_problems(),
+        "unknown_architectures": _unknown(architectures),
+    }
+
+
+def devices() -> list[dict[str, Any]]:
+    """The CPU, then every accelerator on which an allocation works; others with the reason why not."""
+    found = [{"name": "cpu", "model": _cpu()["model"], "uuid": None, "memory_bytes": host()["memory_bytes"]}]
+    accelerator = torch.accelerator.current_accelerator()
+    if accelerator is None:
+        return found
+    return found + [_accelerator(accelerator.type, index) for index in range(torch.accelerator.device_count())]
+
+
+def host() -> dict[str, Any]:
+    """Cores, memory and limits of the host, and the CPU's identity."""
+    return {
+        "cpu": _cpu(),
+        "cores": usable_cores(),
+        "cores_online": os.cpu_count(),
+        "cgroup_cpus": _cgroup_cpus(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "transparent_hugepages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
+        "virtualised": "hypervisor" in _cpu()["flags"] if _cpu()["flags"] else None,
+        "system": platform.system(),
+        "kernel": platform.release(),
+    }
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, no more than its cgroup's quota, rounded up."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_cpus()
+    return cores if quota is None else max(1, min(cores, -int(-quota // 1)))
+
+
+def _torch() -> dict[str, Any]:
+    return {
+        "version": torch.__version__,
+        "git": torch.version.git_version,
+        "cuda": torch.version.cuda,
+        "hip": torch.version.hip,
+        "cudnn": torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "mkldnn_bf16": bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()),
+        "mkldnn_fp16": bool(torch.ops.mkldnn._is_mkldnn_fp16_supported()),
+        "parallel_info": torch.__config__.parallel_info(),
+        "build": torch.__config__.show(),
+        "default_precision": {
+            "cuda.matmul": str(torch.backends.cuda.matmul.fp32_precision),
+            "cudnn.conv": str(torch.backends.cudnn.conv.fp32_precision),
+        },
+        "environment": {
+            key: value
+            for key, value in sorted(os.environ.items())
+            if key.startswith(("OMP_", "KMP_", "MKL_", "GOMP_", "CUDA_", "TORCH", "PYTORCH_", "ONEDNN_", "LD_PRELOAD"))
+        },
+    }
+
+
+def _accelerator(kind: str, index: int) -> dict[str, Any]:
+    name = f"{kind}:{index}"
+    facts: dict[str, Any] = {"name": name, "model": None, "uuid": None, "memory_bytes": None, "reason": None}
+    try:
+        torch.zeros(1, device=name)
+        properties = getattr(torch, kind).get_device_properties(index) if hasattr(torch, kind) else None
+    except RuntimeError as error:
+        return facts | {"reason": str(error).splitlines()[0]}
+    uuid = getattr(properties, "uuid", None)
+    major, minor = getattr(properties, "major", None), getattr(properties, "minor", None)
+    return facts | {
+        "model": getattr(properties, "name", None),
+        "uuid": None if uuid is None else f"GPU-{uuid}".replace("GPU-GPU-", "GPU-"),
+        "memory_bytes": getattr(properties, "total_memory", None),
+        "capability": None if major is None else f"{major}.{minor}",
+        "multiprocessors": getattr(properties, "multi_processor_count", None),
+        "tf32": kind == "cuda" and torch.version.hip is None and major is not None and major >= 8,
+    }
+
+
+def _compile_problems() -> dict[str, str]:
+    """Why torch.compile cannot work, by type of device: a compiler is missing, or Triton."""
+    problems = {}
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except (exc.InvalidCxxCompiler, OSError, RuntimeError):
+        problems["cpu"] = "torch.compile needs a C++ compiler (g++ or clang++, or CXX naming one), and finds none"
+    from torch.utils._triton import has_triton_package
+
+    if not has_triton_package():
+        problems["cuda"] = "torch.compile needs the package triton for GPUs"
+    elif not any(shutil.which(name) for name in (os.environ.get("CC", "cc"), "gcc", "clang")):
+        problems["cuda"] = "torch.compile needs a C compiler for Triton's launchers, and finds none"
+    return problems
+
+
+def _unknown(architectures: Sequence[str]) -> dict[str, str]:
+    unknown = {}
+    for name in architectures:
+        try:
+            find(name)
+        except DlhwError as error:
+            unknown[name] = str(error)
+    return unknown
+
+
+def _cpu() -> dict[str, Any]:
+    """Identity of the processor; where the model's name is useless the numbers still tell."""
+    facts = {"model": platform.processor() or platform.machine(), "flags": []}
+    text = _read("/proc/cpuinfo")
+    if text is None:
+        return facts
+    first = dict(
+        (part.strip() for part in line.split(":", 1)) for line in text.split("\n\n", maxsplit=1)[0].splitlines() if ":" in line
+    )
+    return {
+        "model": first.get("model name", facts["model"]),
+        "family": first.get("cpu family"),
+        "model_number": first.get("model"),
+        "stepping": first.get("stepping"),
+        "flags": sorted((first.get("flags") or first.get("Features") or "").split()),
+    }
+
+
+def _cgroup_cpus() -> float | None:
+    """The quota of this process's cgroup in cores, version 2 or 1; None if there is none."""
+    limit = (_read("/sys/fs/cgroup/cpu.max") or "").split()
+    if len(limit) == 2:
+        return None if limit[0] == "max" else int(limit[0]) / int(limit[1])
+    quota, period = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    return int(quota) / int(period) if quota and period and int(quota) > 0 else None
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+if sys.platform == "win32":  # pragma: no cover
+    raise ImportError("dlhw runs on Linux and macOS")

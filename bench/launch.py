@@ -1,0 +1,340 @@
+"""The controller's end of a measuring process: start it, ask it, watch it end, and name how it ended."""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from bench.record import Outcome, Record, Status
+from suites.architectures import TORCHVISION
+from suites.case import Budget, Case
+from suites.errors import DlhwError
+
+ROOT = Path(__file__).resolve().parents[1]
+START_LIMIT_SECONDS = 300.0
+"""Importing torch from a cold, slow disk may take minutes; never this long."""
+PREPARE_LIMIT_SECONDS = 600.0
+GRACE_SECONDS = 5.0
+"""A worker that judges its own time gets this much longer than its limit to say so."""
+OUTPUT_TAIL_BYTES = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What became of a request.
+
+    Attributes:
+        result: the worker's answer; None if it ended without one.
+        exit_code: as subprocess has it, negative for a signal; None while it lives.
+        timed_out: the controller ended it.
+        phase: what it was doing last.
+        output: the tail of what it printed.
+    """
+
+    result: Mapping[str, Any] | None
+    exit_code: int | None
+    timed_out: bool
+    phase: str
+    output: str
+    out_of_memory_kills: int
+    seconds: float
+
+
+@dataclass
+class _Watch:
+    """Events of one request, as they come in."""
+
+    pid: int | None = None
+    phase: str = "starting"
+    result: dict[str, Any] | None = None
+    exit_code: int | None = None
+    ended: bool = False
+    unread: bytes = field(default=b"")
+
+    def take(self, data: bytes) -> None:
+        """Take in what came from the pipe; a line that a killed process left torn is passed over."""
+        *lines, self.unread = (self.unread + data).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                self._event(json.loads(line))
+
+    def _event(self, event: dict[str, Any]) -> None:
+        match event.pop("event"):
+            case "started":
+                self.pid = event["pid"]
+            case "phase":
+                self.phase = event["name"]
+            case "result":
+                self.result = event
+            case "exited":
+                self.exit_code, self.ended = event["status"], True
+            case "ready":
+                self.result, self.ended = event, True
+
+
+class Worker:
+    """A measuring process: with `fork` a warm template whose children serve, else a fresh interpreter a request.
+
+    Args:
+        python: the interpreter; any that has torch and can import `root`.
+        root: the folder whose `bench` it is to import.
+        preload: modules that the template imports once, for all of its children.
+    """
+
+    def __init__(
+        self, *, python: str = sys.executable, root: Path = ROOT, fork: bool | None = None, preload: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self._python = python
+        self._root = root
+        self._fork = sys.platform == "linux" if fork is None else fork
+        self._preload = tuple(preload)
+        self._environment = dict(environment or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._results = -1
+        self._log = tempfile.TemporaryFile()
+        self._scratch = tempfile.TemporaryDirectory(prefix="dlhw-", ignore_cleanup_errors=True)
+        self.scratch = Path(self._scratch.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the template or interpreter; None before the first request."""
+        return self._process.pid if self._process else None
+
+    def request(self, operation: str, limit_seconds: float, **arguments: Any) -> Reply:
+        """Ask for `operation` and wait for its end, no longer than `limit_seconds`.
+
+        Raises:
+            DlhwError: the measuring process cannot be started at all.
+        """
+        start = time.perf_counter()
+        self._ensure_started()
+        written = self._log.seek(0, os.SEEK_END)
+        kills = _out_of_memory_kills()
+        watch = _Watch()
+        assert self._process is not None
+        assert self._process.stdin is not None
+        line = json.dumps({"op": operation, "arguments": arguments})
+        with contextlib.suppress(BrokenPipeError):  # it has died since; waiting finds out
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
+        timed_out = self._wait_or_kill(watch, limit_seconds)
+        return Reply(
+            result=watch.result,
+            exit_code=watch.exit_code,
+            timed_out=timed_out,
+            phase=watch.phase,
+            output=self._output(written),
+            out_of_memory_kills=_out_of_memory_kills() - kills,
+            seconds=time.perf_counter() - start,
+        )
+
+    def close(self) -> None:
+        """End the process and all it started, and remove the scratch folder."""
+        self._stop()
+        self._log.close()
+        self._scratch.cleanup()
+
+    def _ensure_started(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self._stop()
+        self.scratch.mkdir(exist_ok=True)  # the process before took it along
+        self._results, child_end = os.pipe()
+        fork = ["--fork"] if self._fork else []
+        command = [
+            self._python, "-m", "bench.worker", "--results", str(child_end), *fork,
+            "--scratch", str(self.scratch), "--preload", *self._preload,
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, pass_fds=(child_end,),
+            start_new_session=True, env=self._variables(),
+        )  # fmt: skip
+        os.close(child_end)
+        watch = _Watch()
+        if self._wait_or_kill(watch, START_LIMIT_SECONDS) or watch.result is None:
+            raise DlhwError(f"the measuring process ({self._python}) did not start:\n{self._output(0)}")
+
+    def _variables(self) -> dict[str, str]:
+        path = os.pathsep.join((str(self._root), str(Path.cwd())))
+        return {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH")))),
+            "PYTHONUNBUFFERED": "1",
+            "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+            # numpy starts OpenBLAS' threads when it is imported, and a template with threads cannot be forked
+            "OPENBLAS_NUM_THREADS": "1",
+            # compiled afresh in every sweep, so that a compile time never depends on what ran before
+            "TORCHINDUCTOR_CACHE_DIR": str(self.scratch / "inductor"),
+            **self._environment,
+        }
+
+    def _wait_or_kill(self, watch: _Watch, limit_seconds: float) -> bool:
+        """Read events until the request has ended; True if that had to be forced."""
+        if self._read(watch, limit_seconds):
+            return False
+        _kill_group(watch.pid if watch.pid is not None else self._process.pid if self._process else None)
+        if not self._read(watch, GRACE_SECONDS):
+            self._stop()
+        return True
+
+    def _read(self, watch: _Watch, limit_seconds: float) -> bool:
+        deadline = time.monotonic() + limit_seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._results, selectors.EVENT_READ)
+            while not watch.ended:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    return False
+                data = os.read(self._results, 1 << 16)
+                if not data:
+                    self._ended_by_itself(watch)
+                watch.take(data)
+        return True
+
+    def _ended_by_itself(self, watch: _Watch) -> None:
+        """The pipe has closed: an interpreter that served its request, or a template that was killed."""
+        assert self._process is not None
+        watch.exit_code, watch.ended = self._process.wait(), True
+        _kill_group(watch.pid)
+
+    def _output(self, start: int) -> str:
+        end = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(start, end - OUTPUT_TAIL_BYTES))
+        return self._log.read().decode(errors="replace").strip()
+
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()  # a template that serves kills its child when this ends
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            _kill_group(self._process.pid)
+            self._process.wait()
+        os.close(self._results)
+        self._process = None
+
+
+class Launcher:
+    """Measures cases with a `Worker`, and keeps the references that cases share."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
+
+    def describe(self, architectures: Sequence[str] = ()) -> dict[str, Any]:
+        """The machine, as the measuring process sees it.
+
+        Raises:
+            DlhwError: it ended without an answer.
+        """
+        reply = self._worker.request("describe", START_LIMIT_SECONDS, architectures=list(architectures))
+        if reply.result is None or "environment" not in reply.result:
+            raise DlhwError(f"the measuring process could not describe this machine:\n{reply.output}")
+        return dict(reply.result["environment"], worker=reply.result["worker"])
+
+    def measure(self, case: Case, budget: Budget, *, once: bool = False) -> tuple[Record, str]:
+        """Measure `case`; whatever happens is a record. Also returns the tail of what the process printed."""
+        start = time.perf_counter()
+        reference = self._reference(case)
+        if isinstance(reference, Outcome):
+            return Record(id=case.id, case=case.to_json(), outcome=reference), ""
+        reply = self._worker.request(
+            "measure", budget.time_limit_seconds + GRACE_SECONDS, case=case.to_json(), budget=budget.model_dump(),
+            reference=reference, once=once,
+        )  # fmt: skip
+        if reply.result is not None and "id" in reply.result:
+            record = Record.from_json(reply.result)
+        else:
+            record = Record(id=case.id, case=case.to_json(), outcome=_outcome(reply, budget.time_limit_seconds))
+        cost = {**(record.cost or {}), "process": reply.seconds, "total": time.perf_counter() - start}
+        return replace(record, cost=cost), reply.output
+
+    def _reference(self, case: Case) -> Mapping[str, Any] | Outcome:
+        """What cases of the same net, shape, mode and number of check images share; made once."""
+        images = case.check_images
+        key = (case.architecture, case.input_shape, case.mode, images)
+        if key not in self._prepared:
+            self._forget_other_nets(case.architecture)
+            path = self._worker.scratch / f"{len(self._prepared)}.pt"
+            reply = self._worker.request(
+                "prepare", PREPARE_LIMIT_SECONDS, architecture=case.architecture, input_shape=case.input_shape,
+                mode=case.mode, images=images, path=str(path),
+            )  # fmt: skip
+            found = (reply.result or {}).get("reference")
+            self._prepared[key] = found or _outcome(reply, PREPARE_LIMIT_SECONDS)
+        return self._prepared[key]
+
+    def _forget_other_nets(self, architecture: str) -> None:
+        """Weights and references of large nets fill a disk; a sweep is done with one net before the next."""
+        for key in [key for key in self._prepared if key[0] != architecture]:
+            reference = self._prepared[key]
+            if isinstance(reference, Outcome):
+                continue
+            del self._prepared[key]
+            for name in (reference["path"], f"{reference['path']}.reference"):
+                Path(name).unlink(missing_ok=True)
+
+
+def preload_for(architectures: Sequence[str], *, compiled: bool) -> tuple[str, ...]:
+    """What a template should import for a sweep, so that no child has to."""
+    modules = ("torchvision",) if any(name.startswith(TORCHVISION) for name in architectures) else ()
+    return (*modules, "torch._inductor.compile_fx") if compiled else modules
+
+
+def _outcome(reply: Reply, limit_seconds: float) -> Outcome:
+    """The outcome of a request that brought no record."""
+    if reply.result is not None:
+        outcome = reply.result["outcome"]
+        return Outcome(Status(outcome["status"]), outcome["reason"])
+    if reply.timed_out:
+        return Outcome(Status.TIMEOUT, f"no end after {limit_seconds:g} s, while {reply.phase}; killed")
+    if reply.exit_code == -signal.SIGKILL and reply.out_of_memory_kills > 0:
+        return Outcome(Status.OUT_OF_MEMORY, f"killed by the kernel for want of memory, while {reply.phase}")
+    last = reply.output.splitlines()[-1:] or ["it printed nothing"]
+    return Outcome(Status.CRASHED, f"{_ending(reply.exit_code)} while {reply.phase}; last words: {last[0]}")
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "vanished"
+    if exit_code >= 0:
+        return f"ended with code {exit_code}"
+    try:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"killed by signal {-exit_code}"
+
+
+def _out_of_memory_kills() -> int:
+    """Processes that the kernel has killed for want of memory so far, on this machine and in this cgroup."""
+    kills = 0
+    for source in ("/proc/vmstat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        with contextlib.suppress(OSError):
+            for line in Path(source).read_text().splitlines():
+                name, _, count = line.partition(" ")
+                kills += int(count) if name == "oom_kill" else 0
+    return kills
+
+
+def _kill_group(pid: int | None) -> None:
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)

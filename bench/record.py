@@ -1,0 +1,227 @@
+"""The format of a result: what was measured of one case, on which machine, and what became of the rest.
+
+Standard library only, so that reports can read results on a machine without torch. Times in seconds, memory
+in bytes, None for unknown. Statistics are functions of the raw samples and are never stored beside them.
+"""
+
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Self
+
+SCHEMA = 1
+
+
+class Status(StrEnum):
+    """What became of a case."""
+
+    MEASURED = "measured"
+    SKIPPED = "skipped"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    FAILED = "failed"
+    WRONG_RESULT = "wrong_result"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A status and, where the case was not measured, the reason in plain words."""
+
+    status: Status
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Peaks while stepping. `base_host_bytes` is what the process held before the net was built."""
+
+    peak_host_bytes: int | None
+    base_host_bytes: int | None
+    host_source: str
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    parameter_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flops:
+    """Two per multiply-add; convolutions and matrix products only, as the model defines them."""
+
+    forward_per_image: int
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compile:
+    """What torch.compile cost: the first call, less one ordinary step."""
+
+    seconds: float
+    graph_breaks: int
+    cached: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Relative l2 distance from the same net in fp64; in training the larger of output's and gradients'."""
+
+    relative_error: float
+    tolerance: float
+    reference: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """One process that measured the case."""
+
+    samples: int
+    warmup_steps: int
+    steady: bool
+    median_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the samples were taken.
+
+    `synchronised_seconds` is the second series of an accelerator, each step waited for: its latency.
+    """
+
+    launches: tuple[Launch, ...]
+    steps_per_sample: int
+    stop_reason: str
+    noisy: tuple[str, ...] = ()
+    clock: str = ""
+    synchronised_seconds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """All that is known of one case.
+
+    Attributes:
+        id: the case's id.
+        case: the case's fields, and its net's number of `parameters` where that is known.
+        seconds: samples of one step, in the order of time, none left out.
+        cost: seconds that each phase of the work took; `total` from request to end, process start included.
+    """
+
+    id: str
+    case: Mapping[str, Any]
+    outcome: Outcome
+    seconds: tuple[float, ...] = ()
+    memory: Memory | None = None
+    flops: Flops | None = None
+    compile: Compile | None = None
+    sensors: Mapping[str, Any] | None = None
+    check: Check | None = None
+    sampling: Sampling | None = None
+    backends: Mapping[str, Any] | None = None
+    cost: Mapping[str, float] | None = None
+
+    def extra_info(self) -> dict[str, Any]:
+        """What goes into pytest-benchmark's `extra_info`: all but the samples, in plain JSON types."""
+        data = asdict(self)
+        for key in ("id", "outcome", "seconds"):
+            del data[key]
+        return plain({"schema": SCHEMA, **data})
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole record in plain JSON types, as a journal holds it."""
+        return plain(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Make the record of which `to_json` made `data`; keys of a later schema are passed over."""
+        known = {field.name: data.get(field.name) for field in fields(cls)}
+        sampling = known["sampling"]
+        if sampling is not None:
+            launches = tuple(_revive(Launch, launch) for launch in sampling["launches"])
+            sampling = _revive(Sampling, {**sampling, "launches": launches})
+        known |= {
+            "outcome": Outcome(Status(data["outcome"]["status"]), data["outcome"].get("reason", "")),
+            "seconds": tuple(data.get("seconds") or ()),
+            "memory": _revive(Memory, known["memory"]),
+            "flops": _revive(Flops, known["flops"]),
+            "compile": _revive(Compile, known["compile"]),
+            "check": _revive(Check, known["check"]),
+            "sampling": sampling,
+        }
+        return cls(**known)
+
+
+def _revive(cls: type, data: Mapping[str, Any] | None) -> Any:
+    if data is None:
+        return None
+    names = {field.name for field in fields(cls)}
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in names})
+
+
+def plain(value: Any) -> Any:
+    """`value` in JSON's own types; what JSON has no number for, NaN and infinity, becomes None.
+
+    Raises:
+        TypeError: something in `value` is of no JSON type. pytest-benchmark would write it as text, silently.
+    """
+    return json.loads(json.dumps(_finite(value), allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def fingerprint(environment: Mapping[str, Any]) -> str:
+    """Identifies the machine and the torch that measured: equal for two runs that may be put side by side.
+
+    Leaves out what changes by itself (frequency, load, free memory, temperature).
+    """
+    host = environment.get("host", {})
+    torch = environment.get("torch", {})
+    identity = {
+        "host": {key: host.get(key) for key in ("cpu", "cores", "memory_bytes", "cgroup_cpus", "system", "kernel")},
+        "devices": [{key: device.get(key) for key in ("name", "uuid", "driver")} for device in environment.get("devices", ())],
+        "torch": {key: torch.get(key) for key in ("version", "git", "cuda", "hip", "cpu_capability")},
+        "python": environment.get("python"),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def median_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
+    """Bounds of the median by order statistics; no distribution is assumed, only independence.
+
+    None where there are too few samples for the confidence (fewer than 6 for 95 %).
+    Source: David & Nagaraja, Order Statistics, section 7.1.
+    """
+    rank = _interval_rank(len(samples), confidence)
+    if rank is None:
+        return None
+    ordered = sorted(samples)
+    return ordered[rank], ordered[-1 - rank]
+
+
+@lru_cache(maxsize=4096)
+def _interval_rank(count: int, confidence: float) -> int | None:
+    """Largest r such that [x_(r), x_(count-1-r)], counted from 0, holds the median with `confidence`.
+
+    Each end may miss with (1 - confidence) / 2: P(B <= r) for B binomial(count, 1/2).
+    """
+    miss = (1 - confidence) / 2
+    if count > 1000:  # the normal approximation is then within one rank of the exact one
+        return math.floor((count - statistics.NormalDist().inv_cdf(1 - miss) * math.sqrt(count)) / 2) - 1
+    rank, term, below = -1, 1, 1
+    while below <= miss * 2**count:
+        rank += 1
+        term = term * (count - rank) // (rank + 1)
+        below += term
+    return rank if rank >= 0 else None

@@ -1,0 +1,109 @@
+"""Warm-up, calibration and the stop rule: `sample` is the flow."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.clock import Clock, Step
+from bench.record import median_interval
+from suites.case import Budget
+
+WINDOW_SECONDS = 0.03
+"""Warm-up compares windows of this length, or of one step where that is longer."""
+STEADY = 0.03
+"""Two windows agree when their medians differ by no more than this share."""
+OVERHEAD = 1e-3
+"""Share of a sample that reading the clock may take; torch.utils.benchmark allows as much."""
+BLOCK_SECONDS = 0.02
+"""The stop rule is asked once a block, so that asking costs little and no block overshoots the budget."""
+LATENCY_STEPS = 50
+"""Steps of an accelerator's second, synchronised series."""
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How warm-up went: steps until now, whether two windows agreed, and the last window's median."""
+
+    steps: int
+    steady: bool
+    step_seconds: float
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All samples in the order of time, in seconds a step, and why there are no more."""
+
+    seconds: tuple[float, ...]
+    steps_per_sample: int
+    warm_up: WarmUp
+    stop_reason: str
+    synchronised_seconds: tuple[float, ...]
+
+
+def sample(step: Step, clock: Clock, budget: Budget) -> Samples:
+    """Measure `step`: warm it up, then sample until the median is known well enough or the time is up."""
+    state = warm_up(step, clock, budget.warmup_seconds)
+    steps_per_sample = calibrate(state.step_seconds, clock.overhead_seconds)
+    block = max(1, math.floor(BLOCK_SECONDS / (state.step_seconds * steps_per_sample)))
+    seconds: list[float] = []
+    start = clock.now()
+    reason = ""
+    while not reason:
+        seconds += clock.samples(step, steps_per_sample, block)
+        reason = stop_reason(seconds, clock.now() - start, budget)
+    latencies = clock.synchronised(step, min(LATENCY_STEPS, len(seconds)))
+    return Samples(tuple(seconds), steps_per_sample, state, reason, tuple(latencies))
+
+
+def warm_up(step: Step, clock: Clock, limit_seconds: float) -> WarmUp:
+    """Step until two successive windows agree, or for `limit_seconds`; at least two windows."""
+    start = clock.now()
+    previous = statistics.median(clock.samples(step, 1, 1))
+    steps = 1
+    while True:
+        window = max(1, math.floor(WINDOW_SECONDS / previous))
+        median = statistics.median(clock.samples(step, 1, window))
+        steps += window
+        if abs(median - previous) <= STEADY * previous:
+            return WarmUp(steps, True, median)
+        if clock.now() - start >= limit_seconds:
+            return WarmUp(steps, False, median)
+        previous = median
+
+
+def calibrate(step_seconds: float, overhead_seconds: float) -> int:
+    """Steps a sample needs so that reading the clock is less than `OVERHEAD` of it."""
+    return max(1, math.ceil(overhead_seconds / (OVERHEAD * step_seconds)))
+
+
+def stop_reason(seconds: Sequence[float], elapsed_seconds: float, budget: Budget) -> str:
+    """Why sampling may end: `precision` or `max_seconds`; empty while it may not."""
+    if len(seconds) < budget.min_samples or elapsed_seconds < min(budget.min_seconds, budget.max_seconds):
+        return ""
+    if half_width(seconds) <= budget.precision:
+        return "precision"
+    return "max_seconds" if elapsed_seconds >= budget.max_seconds else ""
+
+
+def half_width(seconds: Sequence[float]) -> float:
+    """Half the median's 95 % interval, as a share of the median; infinite with too few samples."""
+    interval = median_interval(seconds)
+    if interval is None:
+        return math.inf
+    return (interval[1] - interval[0]) / 2 / statistics.median(seconds)
+
+
+def noise(samples: Samples, budget: Budget, steal_share: float | None) -> tuple[str, ...]:
+    """Why the measurement is noisy, in plain words; empty if nothing says so."""
+    reasons = []
+    if not samples.warm_up.steady:
+        reasons.append(f"no steady state within {budget.warmup_seconds:g} s of warm-up")
+    width = half_width(samples.seconds)
+    if math.isinf(width):
+        reasons.append(f"{len(samples.seconds)} samples are too few for an interval")
+    elif width > budget.precision:
+        reasons.append(f"the median is known to ±{100 * width:.1f}% only, wanted ±{100 * budget.precision:g}%")
+    if steal_share is not None and steal_share > 0.01:
+        reasons.append(f"the hypervisor took {100 * steal_share:.0f}% of the cores' time")
+    return tuple(reasons)

@@ -1,0 +1,133 @@
+"""A sweep: the cases of a suite, measured one by one, each kept in the journal. Knows nothing of pytest."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.journal import Journal, read, reusable
+from bench.launch import Launcher, Worker, preload_for
+from bench.record import Outcome, Record, Status, fingerprint
+from suites.axes import Machine, impossible
+from suites.case import Budget, Case
+from suites.errors import DlhwError
+from suites.suite import Suite
+
+GIVES_UP = {Status.OUT_OF_MEMORY: "ran out of memory", Status.TIMEOUT: "ran out of time"}
+"""Outcomes after which larger batches of the same configuration are not tried."""
+
+
+class Sweep:
+    """Plans and measures.
+
+    Attributes:
+        cases: every case of the suite on this machine by id, with its budget; empty before `start`.
+        environment: what the measuring process says of the machine.
+        records: what has been measured, reused or skipped so far, by case id.
+    """
+
+    def __init__(self, suite: Suite, journal_path: Path, *, resume: bool) -> None:
+        self.suite = suite
+        self.journal_path = journal_path
+        self.cases: dict[str, tuple[Case, Budget]] = {}
+        self.environment: dict[str, Any] = {}
+        self.records: dict[str, Record] = {}
+        self.reused: dict[str, Record] = {}
+        self._resume = resume
+        self._exhausted: dict[tuple[Any, ...], tuple[int, Status]] = {}
+        self._journal: Journal | None = None
+        self._worker: Worker | None = None
+        self._machine = Machine(devices=(), threads=0)
+
+    def start(self) -> None:
+        """Start the measuring process, learn what machine this is, and plan.
+
+        Raises:
+            DlhwError: it does not start, or a net of the suite leads nowhere.
+        """
+        if self._worker is not None:
+            return
+        compiled = any(mode != "eager" for sweep in self.suite.content.sweep for mode in sweep.compile_mode)
+        self._worker = Worker(preload=preload_for(self.suite.architectures, compiled=compiled))
+        self._launcher = Launcher(self._worker)
+        self.environment = self._launcher.describe(self.suite.architectures)
+        if unknown := self.environment["unknown_architectures"]:
+            raise DlhwError("\n".join(f"{self.suite.path}: {reason}" for reason in unknown.values()))
+        self._machine = machine_of(self.environment)
+        self.cases = {case.id: (case, budget) for case, budget in self.suite.cases(self._machine).items()}
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What must be equal for a record of an earlier run to stand for a case of this one."""
+        return {
+            "fingerprint": fingerprint(self.environment),
+            "suite": self.suite.name,
+            "digest": self.suite.digest,
+        }
+
+    def open_journal(self, header: Mapping[str, Any]) -> None:
+        """Begin this run's part of the journal; with `resume`, take over what earlier parts hold.
+
+        Raises:
+            DlhwError: the journal cannot be read or written.
+        """
+        if self._resume:
+            runs, _ = read(self.journal_path)
+            self.reused = reusable(runs, self.key)
+        elif self.journal_path.is_file():
+            os.replace(self.journal_path, f"{self.journal_path}.old")
+        self._journal = Journal(self.journal_path)
+        self._journal.begin({"key": self.key, **header})
+
+    def impossible(self, case_id: str) -> str | None:
+        """Why this case cannot be measured here, as far as is known beforehand."""
+        return impossible(self.cases[case_id][0], self._machine)
+
+    def measure(self, case_id: str, node_id: str, *, once: bool = False) -> tuple[Record, str]:
+        """Measure a case, or take its record over; also the tail of what the measuring process printed.
+
+        Raises:
+            DlhwError: the record could not be written to the journal.
+        """
+        if case_id in self.reused:
+            record, output = self.reused[case_id], ""
+        else:
+            record, output = self._measure(*self.cases[case_id], once)
+            if self._journal is not None:
+                self._journal.append(node_id, record)
+        self.records[case_id] = record
+        if record.outcome.status in GIVES_UP:
+            case = self.cases[case_id][0]
+            self._exhausted.setdefault(case.configuration, (case.batch_size, record.outcome.status))
+        return record, output
+
+    def _measure(self, case: Case, budget: Budget, once: bool) -> tuple[Record, str]:
+        reason = self.impossible(case.id) or self._too_large(case)
+        if reason:
+            return Record(id=case.id, case=case.to_json(), outcome=Outcome(Status.SKIPPED, reason)), ""
+        return self._launcher.measure(case, budget, once=once)
+
+    def _too_large(self, case: Case) -> str | None:
+        batch_size, status = self._exhausted.get(case.configuration, (case.batch_size, None))
+        if status is None or batch_size >= case.batch_size:
+            return None
+        return f"batch {batch_size} of this configuration {GIVES_UP[status]}"
+
+    def close(self) -> None:
+        """End the measuring process and close the journal."""
+        if self._worker is not None:
+            self._worker.close()
+        if self._journal is not None:
+            self._journal.close()
+
+
+def machine_of(environment: Mapping[str, Any]) -> Machine:
+    """What a plan needs of what `bench.environment` found; a device that fails an allocation is absent."""
+    devices = [device for device in environment["devices"] if not device.get("reason")]
+    return Machine(
+        devices=tuple(device["name"] for device in devices),
+        threads=environment["host"]["cores"],
+        tf32_devices=frozenset(device["name"] for device in devices if device.get("tf32")),
+        compile_problems=environment["compile_problems"],
+        unknown_architectures=environment["unknown_architectures"],
+    )

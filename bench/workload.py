@@ -1,0 +1,165 @@
+"""From a case to a step that can be timed: the only code that prepares nets."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bench import check
+from bench.record import Check
+from suites.architectures import build
+from suites.case import Case, Precision
+
+LEARNING_RATE = 1e-5
+"""Small enough that the ten-thousandth step still does the first one's work, on the first one's numbers."""
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "amp_bf16": torch.bfloat16, "amp_fp16": torch.float16}
+_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+@dataclass
+class Workload:
+    """A net on its device with its inputs, and the step that is timed.
+
+    Attributes:
+        net: holds the weights, in the case's dtype and memory format.
+        call: what the step calls: `net`, or what torch.compile made of it.
+        scaler: scales the loss in fp16 training; None elsewhere.
+    """
+
+    case: Case
+    net: nn.Module
+    call: Callable[[torch.Tensor], torch.Tensor]
+    images: torch.Tensor
+    labels: torch.Tensor
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler | None
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Memory of the weights."""
+        return sum(parameter.numel() * parameter.element_size() for parameter in self.net.parameters())
+
+    def step(self) -> torch.Tensor:
+        """One step of the case's mode; returns the logits or the loss."""
+        return self._infer(self.images) if self.case.mode == "inference" else self._train()
+
+    @contextlib.contextmanager
+    def context(self) -> Iterator[None]:
+        """Around all steps: no autograd in inference."""
+        with torch.inference_mode() if self.case.mode == "inference" else contextlib.nullcontext():
+            yield
+
+    def compare(self, tensors: Mapping[str, Any]) -> Check:
+        """Run the very callable that will be timed on the check images, and hold it against the reference."""
+        count = len(tensors["output"])
+        images, labels = check.check_batch(self.case.input_shape, count, tensors["classes"])
+        tiles = self.case.batch_size // count
+        x = _place(images.repeat(tiles, 1, 1, 1), self.case)
+        if self.case.mode == "inference":
+            return check.compare(self._infer(x), {}, tensors, self.case.precision)
+        shares = check.without_dropout(self.net)
+        output, gradients = self._finite_gradients(x, labels.repeat(tiles).to(self.case.device))
+        for module, share in shares.items():
+            module.p = share
+        return check.compare(output, gradients, tensors, self.case.precision)
+
+    def _infer(self, images: torch.Tensor) -> torch.Tensor:
+        with _autocast(self.case):
+            return self.call(images)
+
+    def _train(self) -> torch.Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        with _autocast(self.case):
+            loss = functional.cross_entropy(self.call(self.images), self.labels)
+        if self.scaler is None:
+            loss.backward()
+            self.optimizer.step()
+        else:
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        return loss
+
+    def _finite_gradients(self, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Logits and sampled gradients. A scaler starts too high on purpose: lower it, as training would."""
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            with _autocast(self.case):
+                output = self.call(x)
+                loss = functional.cross_entropy(output, labels)
+            (self.scaler.scale(loss) if self.scaler else loss).backward()
+            scale = self.scaler.get_scale() if self.scaler else 1.0
+            gradients = check.sampled_gradients(self.net, scale)
+            finite = all(bool(gradient.isfinite().all()) for gradient in gradients.values())
+            if finite or self.scaler is None or scale <= 1:
+                self.optimizer.zero_grad(set_to_none=True)
+                return output, gradients
+            self.scaler.update(scale / 2)
+
+def workload(case: Case, tensors: Mapping[str, Any]) -> Workload:
+    """Build the net of `case` with the weights in `tensors`, and random inputs, on the case's device."""
+    net = _with_weights(case.architecture, tensors["state"])
+    net.to(device=case.device, dtype=_cast_dtype(case.precision))
+    net.to(memory_format=_FORMATS[case.memory_format])  # type: ignore[call-overload]
+    net.train(case.mode == "training")
+    call = net if case.compile_mode == "eager" else torch.compile(net, mode=case.compile_mode)
+    generator = torch.Generator().manual_seed(check.SEED + 1)
+    images = torch.randn(case.batch_size, *case.input_shape, generator=generator)
+    labels = torch.randint(tensors["classes"], (case.batch_size,), generator=generator)
+    scaled = case.mode == "training" and case.precision == "amp_fp16"
+    return Workload(
+        case=case,
+        net=net,
+        call=call,
+        images=_place(images, case),
+        labels=labels.to(case.device),
+        optimizer=torch.optim.SGD(net.parameters(), lr=LEARNING_RATE),
+        scaler=torch.amp.GradScaler(case.device.partition(":")[0]) if scaled else None,
+    )
+
+
+def set_precision(precision: Precision) -> dict[str, str]:
+    """Make the label true: TF32 on for `tf32`, off for matrix products and convolutions everywhere else.
+
+    Returns what the backends then say, for the record.
+    """
+    torch.backends.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    settings = {
+        "cuda.matmul": torch.backends.cuda.matmul,
+        "cudnn.conv": torch.backends.cudnn.conv,
+        "cudnn.rnn": torch.backends.cudnn.rnn,
+        "mkldnn.matmul": torch.backends.mkldnn.matmul,
+        "mkldnn.conv": torch.backends.mkldnn.conv,
+    }
+    for name, backend in settings.items():
+        backend.fp32_precision = "tf32" if precision == "tf32" and name.startswith("cu") else "ieee"
+    return {name: str(backend.fp32_precision) for name, backend in settings.items()}
+
+
+def _cast_dtype(precision: Precision) -> torch.dtype:
+    return torch.float32 if precision.startswith("amp_") else _DTYPES.get(precision, torch.float32)
+
+
+def _autocast(case: Case) -> contextlib.AbstractContextManager[Any]:
+    if not case.precision.startswith("amp_"):
+        return contextlib.nullcontext()
+    return torch.autocast(case.device.partition(":")[0], dtype=_DTYPES[case.precision])
+
+
+def _place(images: torch.Tensor, case: Case) -> torch.Tensor:
+    return images.to(
+        device=case.device, dtype=_cast_dtype(case.precision), memory_format=_FORMATS[case.memory_format]
+    )
+
+
+def _with_weights(architecture: str, state: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Build without initialising where that is safe: drawing VGG-11's weights takes longer than measuring it."""
+    net = check.on_meta(architecture)
+    net = net.to_empty(device="cpu") if net is not None else build(architecture)
+    net.load_state_dict(state)
+    return net

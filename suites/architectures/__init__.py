@@ -1,0 +1,105 @@
+"""The nets that can be measured: a table from name to builder.
+
+Three kinds of names are understood:
+
+- a name of `ARCHITECTURES`: the nets of the d2l course, https://zh.d2l.ai, as its notes write them;
+- `torchvision:NAME`: any classification model of torchvision, untrained;
+- `package.module:callable`: a person's own net; the callable takes no argument and returns an `nn.Module`.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from suites.errors import DlhwError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Shape = tuple[int, int, int]
+"""Channels, height, width of one image."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Where a net comes from and what one image for it looks like."""
+
+    builder: str
+    input_shape: Shape
+
+
+ARCHITECTURES = {
+    "lenet": Architecture("suites.architectures.lenet:lenet", (1, 28, 28)),
+    "lenet_bn": Architecture("suites.architectures.lenet:lenet_bn", (1, 28, 28)),
+    "alexnet": Architecture("suites.architectures.alexnet:alexnet", (1, 224, 224)),
+    "vgg11": Architecture("suites.architectures.vgg:vgg11", (1, 224, 224)),
+    "nin": Architecture("suites.architectures.nin:nin", (1, 224, 224)),
+    "googlenet": Architecture("suites.architectures.googlenet:googlenet", (1, 96, 96)),
+    "resnet18": Architecture("suites.architectures.resnet:resnet18", (1, 96, 96)),
+}
+
+TORCHVISION = "torchvision:"
+TORCHVISION_SHAPE: Shape = (3, 224, 224)
+
+
+def default_input_shape(name: str) -> Shape | None:
+    """Shape of one image for the net `name`; None for a person's own net, whose suite file says it."""
+    if name.startswith(TORCHVISION):
+        return TORCHVISION_SHAPE
+    known = ARCHITECTURES.get(name)
+    return known.input_shape if known else None
+
+
+def build(name: str) -> "nn.Module":
+    """Build the net `name` with fresh weights, on torch's default device.
+
+    Raises:
+        DlhwError: the name leads to no builder, or to something that is no `nn.Module`.
+    """
+    from torch import nn
+
+    net = _builder(name)()
+    if not isinstance(net, nn.Module):
+        raise DlhwError(f"architecture {name!r}: the builder returned {type(net).__name__}, not an nn.Module")
+    return net
+
+
+def find(name: str) -> None:
+    """Check that `name` leads to a builder, without building.
+
+    Raises:
+        DlhwError: it does not; the text says what was missing.
+    """
+    _builder(name)
+
+
+def _builder(name: str) -> Callable[[], Any]:
+    if name.startswith(TORCHVISION):
+        return _torchvision_builder(name.removeprefix(TORCHVISION))
+    path = ARCHITECTURES[name].builder if name in ARCHITECTURES else name
+    module_name, _, attribute = path.partition(":")
+    try:
+        builder = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise DlhwError(f"architecture {name!r}: {error}") from error
+    if not callable(builder):
+        raise DlhwError(f"architecture {name!r}: {path} is not callable")
+    return builder  # type: ignore[no-any-return]
+
+
+def _torchvision_builder(name: str) -> Callable[[], Any]:
+    from torchvision import models
+
+    from suites.errors import did_you_mean
+
+    names = models.list_models(module=models)
+    if name not in names:
+        raise DlhwError(
+            f"architecture 'torchvision:{name}': torchvision has no classification model of that name"
+            + did_you_mean(name, names)
+        )
+    # GoogLeNet and Inception return a tuple in training unless their auxiliary heads are left out;
+    # init_weights=False spares them a minute of truncated-normal sampling.
+    options = {"aux_logits": False, "init_weights": False} if name in {"googlenet", "inception_v3"} else {}
+    return lambda: models.get_model(name, weights=None, **options)

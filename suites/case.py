@@ -1,0 +1,140 @@
+"""Case: one thing to measure, and Budget: how long to measure it for."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from suites.architectures import Shape, default_input_shape
+from suites.errors import DlhwError
+
+Mode = Literal["inference", "training"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16", "amp_bf16", "amp_fp16"]
+MemoryFormat = Literal["contiguous", "channels_last"]
+CompileMode = Literal["eager", "default", "reduce-overhead", "max-autotune"]
+
+_ID = re.compile(
+    r"(?P<architecture>.+?)(?:@(?P<size>\d+(?:x\d+x\d+)?))?"
+    r"-(?P<mode>inference|training)-b(?P<batch_size>\d+)-(?P<precision>\w+)-(?P<memory_format>\w+)"
+    r"-(?P<compile_mode>eager|default|reduce-overhead|max-autotune)-(?P<device>[\w:]+)-t(?P<threads>\d+)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One net, measured in one way on one device.
+
+    Attributes:
+        architecture: a name that `suites.architectures` understands.
+        input_shape: channels, height and width of one image.
+        batch_size: images a step.
+        device: torch's name of it: `cpu`, `cuda:0`, ...
+        threads: intra-op threads on the host.
+    """
+
+    architecture: str
+    input_shape: Shape
+    mode: Mode
+    batch_size: int
+    precision: Precision
+    memory_format: MemoryFormat
+    compile_mode: CompileMode
+    device: str
+    threads: int
+
+    @property
+    def id(self) -> str:
+        """Stable and unique; reads `resnet18-inference-b8-bf16-channels_last-eager-cpu-t2`."""
+        return (
+            f"{self.architecture}{self._size_suffix()}-{self.mode}-b{self.batch_size}-{self.precision}"
+            f"-{self.memory_format}-{self.compile_mode}-{self.device}-t{self.threads}"
+        )
+
+    @property
+    def configuration(self) -> "tuple[Any, ...]":
+        """All that tells two cases apart but the batch size."""
+        return tuple(getattr(self, field.name) for field in fields(self) if field.name != "batch_size")
+
+    @property
+    def check_images(self) -> int:
+        """How many different images the check needs: a divisor of the batch size, so that they tile the batch.
+
+        A batch that repeats the same images has, in exact arithmetic, the outputs, the batch statistics and
+        the mean gradients of the images alone; so a reference of a few images serves every batch size.
+        """
+        size = self.batch_size
+        odd = next((d for d in range(3, math.isqrt(size) + 1, 2) if size % d == 0), size)
+        return next((divisor for divisor in (4, 2) if size % divisor == 0), odd)
+
+    def _size_suffix(self) -> str:
+        """Nothing for the net's own size, `@64` for a square of its own channels, else `@3x64x48`."""
+        default = default_input_shape(self.architecture)
+        if self.input_shape == default:
+            return ""
+        channels, height, width = self.input_shape
+        if default and channels == default[0] and height == width:
+            return f"@{height}"
+        return f"@{channels}x{height}x{width}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Make the case whose id is `text`.
+
+        Raises:
+            DlhwError: `text` is no case id.
+        """
+        match = _ID.fullmatch(text)
+        if match is None:
+            raise DlhwError(f"{text!r} is no case id; one reads resnet18-inference-b8-fp32-contiguous-eager-cpu-t2")
+        parts = match.groupdict()
+        shape = _parse_shape(parts["architecture"], parts.pop("size"), text)
+        numbers = {"batch_size": int(parts.pop("batch_size")), "threads": int(parts.pop("threads"))}
+        return cls(input_shape=shape, **numbers, **parts)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Make a case of what `to_json` gave, or of a record's `case`, which holds more."""
+        known = {field.name: data[field.name] for field in fields(cls)}
+        return cls(**known | {"input_shape": tuple(known["input_shape"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types only."""
+        return {"kind": "net", **asdict(self), "input_shape": list(self.input_shape)}
+
+
+def _parse_shape(architecture: str, size: str | None, text: str) -> Shape:
+    default = default_input_shape(architecture)
+    if size is not None and "x" in size:
+        channels, height, width = (int(number) for number in size.split("x"))
+        return channels, height, width
+    if default is None:
+        raise DlhwError(f"{text!r}: the id of a net of your own holds its input shape, as in my.net:build@3x64x64-...")
+    return (default[0], int(size), int(size)) if size else default
+
+
+class Budget(BaseModel):
+    """How long one case is measured for, and when it is given up.
+
+    Attributes:
+        precision: wanted half width of the median's 95 % interval, as a share of the median; sampling
+            ends once it is reached.
+        min_samples: never fewer; the interval needs 6.
+        min_seconds: sample for at least this long, however steady the first samples look.
+        max_seconds: sample for no longer than this, once `min_samples` are there.
+        warmup_seconds: give up waiting for a steady state after this long.
+        time_limit_seconds: a case that takes longer from start to end is ended; its outcome is `timeout`.
+        memory_limit_bytes: private memory that the measuring process may have on the host; None: no limit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    precision: float = Field(0.01, gt=0, lt=1)
+    min_samples: int = Field(6, ge=1)
+    min_seconds: float = Field(0.2, ge=0)
+    max_seconds: float = Field(1.0, gt=0)
+    warmup_seconds: float = Field(1.0, ge=0)
+    time_limit_seconds: float = Field(60.0, gt=0)
+    memory_limit_bytes: int | None = Field(None, gt=0)

@@ -1,0 +1,228 @@
+"""Suite: a TOML file, validated, and the cases that it stands for on a machine."""
+
+import hashlib
+import itertools
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from suites.architectures import Shape, default_input_shape
+from suites.axes import AXES, Axes, Machine, devices_of
+from suites.case import Budget, Case
+from suites.errors import DlhwError, did_you_mean
+
+FOLDER = Path(__file__).parent
+OVERHEAD_SECONDS = 0.5
+COMPILE_SECONDS = 20.0
+_UNION_MEMBERS = ("constrained-int", "literal['all']", "literal['own']")  # pydantic's names, not the file's keys
+
+
+class OwnNet(BaseModel):
+    """What a suite file must say of a person's own net."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_shape: Shape
+
+
+class Sweep(Axes):
+    """Axes, and how their cases differ from the suite's budget."""
+
+    measure: Budget = Budget()
+
+
+class SuiteFile(BaseModel):
+    """What may stand in a suite file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str = ""
+    measure: Budget = Budget()
+    architectures: dict[str, OwnNet] = Field(default_factory=dict)
+    sweep: tuple[Sweep, ...] = ()
+
+    @model_validator(mode="after")
+    def _sweeps_nets_of_known_shape(self) -> "SuiteFile":
+        if not self.sweep:
+            raise ValueError("a suite needs at least one [[sweep]]")
+        for name in dict.fromkeys(name for sweep in self.sweep for name in sweep.architecture):
+            if default_input_shape(name) is None and name not in self.architectures:
+                raise ValueError(
+                    f'a net of your own needs its input shape: [architectures."{name}"] input_shape = [3, 64, 64]'
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named set of sweeps.
+
+    Attributes:
+        name: of the suite, or of its file.
+        path: where it was read from.
+        content: what the file says, overrides of the command line included.
+    """
+
+    name: str
+    path: Path
+    content: SuiteFile
+
+    @property
+    def description(self) -> str:
+        """One sentence for people."""
+        return self.content.description
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The nets that are swept, each once, in order."""
+        return tuple(dict.fromkeys(name for sweep in self.content.sweep for name in sweep.architecture))
+
+    @property
+    def digest(self) -> str:
+        """Changes when a result could: with the way of measuring, not with the set of cases."""
+        budgets = [self.content.measure, *(sweep.measure for sweep in self.content.sweep)]
+        measured = [budget.model_dump(exclude_unset=True) for budget in budgets]
+        return hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()[:12]
+
+    def cases(self, machine: Machine) -> dict[Case, Budget]:
+        """Every case with its budget, batch sizes ascending within a configuration.
+
+        Cases that are impossible on `machine` are among them; `suites.axes.impossible` tells which.
+        """
+        planned: dict[Case, Budget] = {}
+        for sweep in self.content.sweep:
+            budget = self.content.measure.model_copy(update=sweep.measure.model_dump(exclude_unset=True))
+            for case in self._expand(sweep, machine):
+                planned.setdefault(case, budget)
+        return planned
+
+    def estimate_seconds(self, case_ids: Iterable[str], planned: Mapping[str, tuple[Case, Budget]]) -> float:
+        """An upper bound of the time that these cases take where a step takes well under a second."""
+        return sum(seconds_of(*planned[case_id]) for case_id in case_ids)
+
+    def _expand(self, sweep: Sweep, machine: Machine) -> Iterator[Case]:
+        devices = dict.fromkeys(name for pattern in sweep.device for name in devices_of(pattern, machine))
+        threads = dict.fromkeys(machine.threads if count == "all" else count for count in sweep.threads)
+        for name, size, mode, precision, memory_format, compile_mode, device, count, batch_size in itertools.product(
+            sweep.architecture, sweep.image_size, sweep.mode, sweep.precision, sweep.memory_format,
+            sweep.compile_mode, devices, threads, sorted(sweep.batch_size),
+        ):  # fmt: skip
+            yield Case(
+                architecture=name, input_shape=self._input_shape(name, size), mode=mode, batch_size=batch_size,
+                precision=precision, memory_format=memory_format, compile_mode=compile_mode, device=device,
+                threads=count,
+            )  # fmt: skip
+
+    def _input_shape(self, name: str, size: int | str) -> Shape:
+        shape = default_input_shape(name) or self.content.architectures[name].input_shape
+        return shape if isinstance(size, str) else (shape[0], size, size)
+
+
+def seconds_of(case: Case, budget: Budget) -> float:
+    """What a case may take: its whole budget, half a second around it, and a compiler's time."""
+    compiling = 0.0 if case.compile_mode == "eager" else COMPILE_SECONDS
+    return min(OVERHEAD_SECONDS + budget.warmup_seconds + budget.max_seconds, budget.time_limit_seconds) + compiling
+
+
+def named() -> tuple[str, ...]:
+    """The suites that come with dlhw."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def load(name_or_file: str, overrides: Sequence[str] = ()) -> Suite:
+    """Read and validate a suite.
+
+    Args:
+        name_or_file: a name of `named()`, or the path of a TOML file.
+        overrides: `axis=value,value`, as `--axis` gives them; each redefines an axis in every sweep.
+
+    Raises:
+        DlhwError: with every mistake at once, each with its file and line or its option.
+    """
+    path = _find(name_or_file)
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DlhwError(f"{path}: {error}") from error
+    axes = dict(_parse_override(text) for text in overrides)
+    for sweep in data.get("sweep", ()) if isinstance(data.get("sweep"), list) else ():
+        sweep.update(axes)
+    try:
+        return Suite(path.stem, path, SuiteFile.model_validate(data))
+    except ValidationError as error:
+        raise DlhwError(_explain(error.errors(), path, text, axes)) from error
+
+
+def _find(name_or_file: str) -> Path:
+    if name_or_file.endswith(".toml") or "/" in name_or_file:
+        return Path(name_or_file)
+    if name_or_file not in named():
+        raise DlhwError(
+            f"--suite {name_or_file}: no such suite{did_you_mean(name_or_file, named())}; "
+            f"there are {', '.join(named())}, or name a .toml file"
+        )
+    return FOLDER / f"{name_or_file}.toml"
+
+
+def _parse_override(text: str) -> tuple[str, list[int | str]]:
+    axis, equals, values = text.partition("=")
+    if axis not in AXES:
+        raise DlhwError(f"--axis {text}: unknown axis {axis!r}{did_you_mean(axis, AXES)}; axes: {', '.join(AXES)}")
+    if not equals or not values:
+        raise DlhwError(f"--axis {text}: expected {axis}=VALUE,VALUE,...")
+    return axis, [int(value) if value.isdigit() else value for value in values.split(",")]
+
+
+def _explain(mistakes: Iterable[Any], path: Path, text: str, overridden: Mapping[str, Any]) -> str:
+    """Each mistake in one line, in the file's order: where, which key, what is wrong, what is allowed."""
+    messages: dict[tuple[int, str], list[str]] = {}
+    for item in mistakes:
+        place = [part for part in item["loc"] if part not in _UNION_MEMBERS]
+        axis = next((part for part in place if part in overridden), None)
+        line = 0 if axis else _line(text, place)
+        where = f"--axis {axis}" if axis else f"{path}:{line}: {'.'.join(map(str, place)) or 'suite'}"
+        found = messages.setdefault((line, where), [])
+        found += [message for message in [_message(item, place)] if message not in found]
+    return "\n".join(f"{where}: {' or '.join(found)}" for (_, where), found in sorted(messages.items()))
+
+
+def _message(item: Any, place: Sequence[Any]) -> str:
+    if item["type"] == "value_error":
+        return str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        allowed = _allowed_keys(place)
+        return f"unknown key{did_you_mean(str(place[-1]), allowed)}; allowed: {', '.join(allowed)}"
+    expected = re.findall(r"'([^']+)'", str(item.get("ctx", {}).get("expected", "")))
+    hint = did_you_mean(str(item["input"]), expected)
+    return f"{str(item['msg']).replace('Input should', 'should')}, not {item['input']!r}{hint}"
+
+
+def _allowed_keys(place: Sequence[Any]) -> tuple[str, ...]:
+    parent = [part for part in place[:-1] if isinstance(part, str)]
+    if parent[-1:] == ["measure"]:
+        return tuple(Budget.model_fields)
+    return tuple({"": SuiteFile, "sweep": Sweep}.get("".join(parent), OwnNet).model_fields)
+
+
+def _line(text: str, place: Sequence[Any]) -> int:
+    """The line of a key: tomllib does not tell, so the key is looked for below its table's header."""
+    lines = text.splitlines()
+    start = 0
+    if len(place) > 1 and place[0] == "sweep" and isinstance(place[1], int):
+        headers = [number for number, line in enumerate(lines) if line.strip().startswith("[[sweep]]")]
+        start = headers[place[1]] if place[1] < len(headers) else 0
+    elif place and isinstance(place[0], str):
+        start = next((number for number, line in enumerate(lines) if line.strip().startswith(f"[{place[0]}")), 0)
+    keys = [part for part in place if isinstance(part, str)]
+    for key in reversed(keys):
+        for number in range(start, len(lines)):
+            if re.match(rf'\s*"?{re.escape(key)}"?\s*=', lines[number]):
+                return number + 1
+    return start + 1

@@ -1,0 +1,90 @@
+"""The one place where numbers become text. Inside and on disk everything is SI; None means unknown."""
+
+from collections.abc import Callable
+
+UNKNOWN = "-"
+
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+_BYTES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
+
+
+def known(value: float | None) -> bool:
+    """Whether `value` is a number: neither None nor NaN, which is what tables make of None."""
+    return value is not None and value == value
+
+
+def seconds(value: float | None) -> str:
+    """`12.3 ms`."""
+    return _scaled(value, _SECONDS)
+
+
+def interval(middle: float | None, low: float | None, high: float | None) -> str:
+    """`12.3 ms [12.1, 12.6]`: a time and the bounds of its interval, all in one unit."""
+    if not known(middle) or not known(low) or not known(high):
+        return seconds(middle)
+    assert middle is not None
+    assert low is not None
+    assert high is not None
+    factor, unit = _choose(middle, _SECONDS)
+    return f"{_digits(middle / factor)} {unit} [{_digits(low / factor)}, {_digits(high / factor)}]"
+
+
+def octets(value: float | None) -> str:
+    """`512 MiB`."""
+    return _scaled(value, _BYTES)
+
+
+def rate(value: float | None, unit: str = "") -> str:
+    """`1.23 k` and the unit, as in `1.23 GFLOP/s`."""
+    return _scaled(value, tuple((factor, prefix + unit) for factor, prefix in _PREFIXES))
+
+
+def images_per_second(value: float | None) -> str:
+    """`1,234 img/s`: a plain count, as the field writes it."""
+    return UNKNOWN if value is None or not known(value) else f"{_digits(value)} img/s"
+
+
+def percent(share: float | None) -> str:
+    """`1.2%` of a share of 0.012."""
+    return UNKNOWN if share is None or not known(share) else f"{100 * share:.1f}%"
+
+
+def error(value: float | None) -> str:
+    """`3.1e-07`."""
+    return UNKNOWN if value is None or not known(value) else f"{value:.1e}"
+
+
+def duration(value: float | None) -> str:
+    """`1 h 02 min`, `3 min 20 s`, `45 s`: a time that a person waits."""
+    if value is None or not known(value):
+        return UNKNOWN
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _scaled(value: float | None, units: tuple[tuple[float, str], ...]) -> str:
+    if value is None or not known(value):
+        return UNKNOWN
+    factor, unit = _choose(value, units)
+    return f"{_digits(value / factor)} {unit}".rstrip()
+
+
+def _choose(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    """The largest unit of which `value` has at least one, else the smallest."""
+    fits: Callable[[tuple[float, str]], bool] = lambda unit: abs(value) >= unit[0] * 0.9995  # noqa: E731
+    return next(filter(fits, units), units[-1])
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, none of them lost from a large number."""
+    if value == 0:
+        return "0"
+    for bound, decimals in ((0.9995, 3), (9.995, 2), (99.95, 1)):
+        if abs(value) < bound:
+            return f"{value:.{decimals}f}"
+    return f"{value:,.0f}"
