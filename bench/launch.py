@@ -24,7 +24,7 @@ START_LIMIT_SECONDS = 300.0
 """Importing torch from a cold, slow disk may take minutes; never this long."""
 PREPARE_LIMIT_SECONDS = 600.0
 GRACE_SECONDS = 5.0
-"""A worker that judges its own time gets this much longer than its limit to say so."""
+"""What a process that is told to end is given to do so."""
 OUTPUT_TAIL_BYTES = 4000
 
 
@@ -101,6 +101,7 @@ class Worker:
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._results = -1
+        self.last_words = ""
         self._log = tempfile.TemporaryFile()
         self._scratch = tempfile.TemporaryDirectory(prefix="dlhw-", ignore_cleanup_errors=True)
         self.scratch = Path(self._scratch.name)
@@ -134,12 +135,13 @@ class Worker:
             self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
         timed_out = self._wait_or_kill(watch, limit_seconds)
+        self.last_words = self._output(written)
         return Reply(
             result=watch.result,
             exit_code=watch.exit_code,
             timed_out=timed_out,
             phase=watch.phase,
-            output=self._output(written),
+            output=self.last_words,
             out_of_memory_kills=_out_of_memory_kills() - kills,
             seconds=time.perf_counter() - start,
         )
@@ -179,8 +181,6 @@ class Worker:
             "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
             # numpy starts OpenBLAS' threads when it is imported, and a template with threads cannot be forked
             "OPENBLAS_NUM_THREADS": "1",
-            # compiled afresh in every sweep, so that a compile time never depends on what ran before
-            "TORCHINDUCTOR_CACHE_DIR": str(self.scratch / "inductor"),
             **self._environment,
         }
 
@@ -238,6 +238,7 @@ class Launcher:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
+        self._compiler_cache: str | None = None
 
     def describe(self, architectures: Sequence[str] = ()) -> dict[str, Any]:
         """The machine, as the measuring process sees it.
@@ -255,10 +256,10 @@ class Launcher:
         start = time.perf_counter()
         reference = self._reference(case)
         if isinstance(reference, Outcome):
-            return Record(id=case.id, case=case.to_json(), outcome=reference), ""
+            return Record(id=case.id, case=case.to_json(), outcome=reference), self._worker.last_words
         reply = self._worker.request(
-            "measure", budget.time_limit_seconds + GRACE_SECONDS, case=case.to_json(), budget=budget.model_dump(),
-            reference=reference, once=once,
+            "measure", budget.time_limit_seconds, case=case.to_json(), budget=budget.model_dump(),
+            reference=reference, compiler_cache=self._warm_compiler(case), once=once,
         )  # fmt: skip
         if reply.result is not None and "id" in reply.result:
             record = Record.from_json(reply.result)
@@ -266,6 +267,16 @@ class Launcher:
             record = Record(id=case.id, case=case.to_json(), outcome=_outcome(reply, budget.time_limit_seconds))
         cost = {**(record.cost or {}), "process": reply.seconds, "total": time.perf_counter() - start}
         return replace(record, cost=cost), reply.output
+
+    def _warm_compiler(self, case: Case) -> str | None:
+        """A cache that holds what every compilation needs, made once; None for an eager case."""
+        if case.compile_mode == "eager":
+            return None
+        if self._compiler_cache is None:
+            self._compiler_cache = str(self._worker.scratch / "compiler")
+            Path(self._compiler_cache).mkdir(exist_ok=True)
+            self._worker.request("warm_compiler", PREPARE_LIMIT_SECONDS, cache=self._compiler_cache)
+        return self._compiler_cache
 
     def _reference(self, case: Case) -> Mapping[str, Any] | Outcome:
         """What cases of the same net, shape, mode and number of check images share; made once."""

@@ -41,9 +41,15 @@ class Samples:
     synchronised_seconds: tuple[float, ...]
 
 
-def sample(step: Step, clock: Clock, budget: Budget) -> Samples:
-    """Measure `step`: warm it up, then sample until the median is known well enough or the time is up."""
+def sample(step: Step, clock: Clock, budget: Budget, limit_seconds: float = math.inf) -> Samples:
+    """Measure `step`: warm it up, then sample until the median is known well enough or the time is up.
+
+    Raises:
+        TimeoutError: warm-up shows that the fewest samples wanted would take longer than `limit_seconds`.
+    """
+    begin = clock.now()
     state = warm_up(step, clock, budget.warmup_seconds)
+    require_time(state.step_seconds, budget.min_samples, limit_seconds - (clock.now() - begin))
     steps_per_sample = calibrate(state.step_seconds, clock.overhead_seconds)
     block = max(1, math.floor(BLOCK_SECONDS / (state.step_seconds * steps_per_sample)))
     seconds: list[float] = []
@@ -70,6 +76,18 @@ def warm_up(step: Step, clock: Clock, limit_seconds: float) -> WarmUp:
         if clock.now() - start >= limit_seconds:
             return WarmUp(steps, False, median)
         previous = median
+
+
+def require_time(step_seconds: float, steps: int, left_seconds: float) -> None:
+    """Do not begin what cannot end.
+
+    Raises:
+        TimeoutError: `steps` steps take longer than there is time left.
+    """
+    if step_seconds * steps > left_seconds:
+        raise TimeoutError(
+            f"a step takes about {step_seconds:.2g} s: {steps} more would end after the time limit of the case"
+        )
 
 
 def calibrate(step_seconds: float, overhead_seconds: float) -> int:

@@ -21,7 +21,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,12 @@ class Server:
     def serve(self, request: Mapping[str, Any]) -> None:
         """Answer one request with a `result`; an exception becomes an outcome."""
         self.tell("started", pid=os.getpid())
-        operation = {"describe": self._describe, "prepare": self._prepare, "measure": self._measure}[request["op"]]
+        operation = {
+            "describe": self._describe,
+            "prepare": self._prepare,
+            "warm_compiler": self._warm_compiler,
+            "measure": self._measure,
+        }[request["op"]]
         try:
             answer = operation(**request["arguments"])
         except Exception as error:  # noqa: BLE001 - a net may raise anything, and every outcome is a row
@@ -72,17 +77,34 @@ class Server:
     def _prepare(self, architecture: str, input_shape: list[int], mode: Any, images: int, path: str) -> dict[str, Any]:
         import torch
 
-        from bench import check, environment
+        from bench import check, environment, memory
 
+        memory.keep_freed()
         torch.set_num_threads(environment.usable_cores())
         channels, height, width = input_shape
         with self.phase("preparing the check"):
             reference = check.prepare(architecture, (channels, height, width), mode, images, Path(path))
         return {"reference": asdict(reference)}
 
-    def _measure(self, case: dict[str, Any], budget: dict[str, Any], reference: dict[str, Any], once: bool) -> dict[str, Any]:
+    def _warm_compiler(self, cache: str) -> dict[str, Any]:
+        """Do what a machine's first compilation does once: probe the instruction set, precompile headers."""
+        import torch
+
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        with self.phase("warming the compiler"):
+            torch.compile(torch.sigmoid)(torch.randn(64))
+        return {"cache": cache}
+
+    def _measure(
+        self, case: dict[str, Any], budget: dict[str, Any], reference: dict[str, Any], compiler_cache: str | None, once: bool
+    ) -> dict[str, Any]:
         from bench.check import Reference
 
+        if compiler_cache is not None:
+            # A cache of its own: no case finds another's kernels, nor what a killed one left half written.
+            own = f"{compiler_cache}-{os.getpid()}"
+            shutil.copytree(compiler_cache, own, dirs_exist_ok=True)
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = own
         return Measurer(self, Case.from_json(case), Budget(**budget), Reference(**reference)).run(once).to_json()
 
 
@@ -117,7 +139,7 @@ class Measurer:
             work = workload.workload(case, tensors)
         clock = clock_for(case.device)
         with work.context():
-            first_call = self._first_call(work, clock)
+            compiled = self._compile(work, clock, tensors)
             with phase("checking"):
                 start = clock.now()
                 checked = work.compare(tensors)
@@ -144,51 +166,41 @@ class Measurer:
                 peak_reserved_bytes=reserved,
                 parameter_bytes=work.parameter_bytes,
             ),
-            compile=self._compiled(first_call, samples),
+            compile=compiled and replace(compiled, seconds=max(0.0, compiled.seconds - samples.warm_up.step_seconds)),
             check=checked,
             sampling=self._sampling(samples, clock.name, steal),
             backends=backends,
         )
 
-    def _first_call(self, work: Any, clock: Any) -> float | None:
-        """Seconds of the first step of a compiled case, which compiles; None for an eager one."""
+    def _compile(self, work: Any, clock: Any, tensors: Mapping[str, Any]) -> Compile | None:
+        """What the first step of a compiled case took, which compiles; None for an eager one."""
         if self._case.compile_mode == "eager":
             return None
         with self._server.phase("compiling"):
             start = clock.now()
             work.step()
-            seconds: float = clock.now() - start
+            seconds = clock.now() - start
+        from torch._dynamo.utils import counters
         from torch._inductor.async_compile import shutdown_compile_workers
 
         shutdown_compile_workers()  # idle or not, they are not to share the cores with what is timed
-        return seconds
-
-    def _compiled(self, first_call: float | None, samples: Any) -> Compile | None:
-        if first_call is None:
-            return None
-        from torch._dynamo.utils import counters
-
-        return Compile(
-            seconds=max(0.0, first_call - samples.warm_up.step_seconds),
-            graph_breaks=sum(counters["graph_break"].values()),
-            cached=counters["inductor"]["fxgraph_cache_hit"] > 0,
-        )
+        work.net.load_state_dict(tensors["state"])  # the step has moved the weights, which are yet to be checked
+        hits = counters["inductor"]["fxgraph_cache_hit"]
+        return Compile(seconds=seconds, graph_breaks=sum(counters["graph_break"].values()), cached=hits > 0)
 
     def _give_up_early(self, step_seconds: float) -> None:
         """Do not begin what cannot end: a first, cold step may take twice as long as the later ones."""
+        from bench.sampling import require_time
+
         elapsed = time.perf_counter() - self._start
-        needed = elapsed + step_seconds / 2 * (self._budget.min_samples + 2)
-        if needed > self._budget.time_limit_seconds:
-            raise TimeoutError(
-                f"a step takes about {step_seconds:.1f} s: {self._budget.min_samples} samples would not end within "
-                f"the time limit of {self._budget.time_limit_seconds:g} s"
-            )
+        require_time(step_seconds / 2, self._budget.min_samples + 2, self._budget.time_limit_seconds - elapsed)
 
     def _sample(self, work: Any, clock: Any) -> tuple[Any, float | None]:
         from bench.sampling import sample
 
         before = _steal_ticks()
-        samples = sample(work.step, clock, self._budget)
+        left = self._budget.time_limit_seconds - (time.perf_counter() - self._start)
+        samples = sample(work.step, clock, self._budget, left)
         after = _steal_ticks()
         if before is None or after is None or after[1] == before[1]:
             return samples, None
