@@ -1,0 +1,125 @@
+"""The command `dlhw`. Heavy imports stay inside the commands that need them; torch is in none of them."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from suites.errors import DlhwError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="What does this piece of hardware do for deep learning? Numbers that can be trusted.",
+)  # fmt: skip
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+Files = Annotated[list[Path], typer.Argument(metavar="RESULTS.json...", help="Results files, of one or many machines.")]
+
+
+def main() -> None:
+    """Run the command; a mistake that a person can mend is one line on stderr and exit code 2."""
+    try:
+        app()
+    except DlhwError as error:
+        print(f"dlhw: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+@app.command(context_settings=PASS_ON)
+def run(context: typer.Context) -> NoReturn:
+    """Measure: the same as pytest bench/ ARGS, from any folder.
+
+    Every option of pytest, pytest-benchmark and dlhw is passed on, as in
+    dlhw run --suite smoke --benchmark-json results.json; dlhw run --help shows them all.
+    """
+    command = ["-P", "-m", "pytest", "-p", "bench.plugin", "--pyargs", "bench", *context.args]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - our own interpreter
+
+
+@app.command()
+def suites(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE.toml]", help="A suite, to see its cases.")] = None,
+    axis: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V,...", help="Redefine an axis, as in a run.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the suites, or the cases of one on this machine, with an estimate of the time."""
+    from reports import listing
+
+    if name is None:
+        table, caption = listing.suites()
+    else:
+        print("asking torch what is here ...", file=sys.stderr)
+        table, caption = listing.cases(name, axis or ())
+    _print(table, caption, as_json=as_json)
+
+
+@app.command()
+def table(
+    files: Files,
+    by: Annotated[str | None, typer.Option(metavar="AXIS,AXIS", help="Pivot: the best of the cases that share these axes, the last one across.")] = None,
+    value: Annotated[str, typer.Option(metavar="COLUMN", help="What a pivot shows: images_per_second, median_seconds, flops_per_second, peak_bytes, ...")] = "images_per_second",
+    csv: Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write the tidy table as CSV; - for standard output.")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", metavar="PATH|-", help="Write the tidy table as JSON rows.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write the table for people as markdown.")] = None,
+    parquet: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the tidy table as parquet (needs pyarrow).")] = None,
+) -> None:  # fmt: skip
+    """Show results as a table, a row a case, or write it in another form.
+
+    Printed to a terminal it is for people; to a pipe it is tab-separated. CSV, JSON and parquet hold all columns
+    and plain numbers: seconds, bytes, FLOP/s; with --by they hold the pivot.
+    """
+    from reports import export, tables
+    from reports.load import load
+
+    frame = load(files)
+    same = tables.constants(frame)
+    shown = tables.pivot(frame, by.split(","), value) if by else tables.cases(frame)
+    tidy = shown if by else frame
+    written = False
+    for target, write in ((csv, export.csv), (json_path, export.json_rows), (markdown, export.markdown), (parquet, export.parquet)):
+        if target is not None:
+            write(shown if write is export.markdown else tidy, target)
+            written = True
+    if not written:
+        caption = "all: " + ", ".join(f"{axis} {what}" for axis, what in same.items()) if same and not by else ""
+        _print(shown, caption)
+
+
+@app.command()
+def recover(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="A .journal.jsonl file, as every run writes one.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="PATH", help="The results file to write.")] = Path("results.json"),
+) -> None:  # fmt: skip
+    """Make the results file of a run that did not come to its end, from its journal."""
+    from reports import export
+    from reports.recover import recover as from_journal
+
+    data, warnings = from_journal(journal)
+    for warning in warnings:
+        print(f"dlhw: {journal}: {warning}", file=sys.stderr)
+    export.write_text(json.dumps(data, indent=4) + "\n", output)
+    print(f"{output}: {len(data['benchmarks'])} cases measured, {len(data['outcomes'])} not")
+
+
+def _print(table: "pd.DataFrame", caption: str, *, as_json: bool = False) -> None:
+    from rich.console import Console
+
+    from reports import export
+
+    if as_json:
+        export.json_rows(table, Path("-"))
+    elif sys.stdout.isatty():
+        Console().print(export.rich_table(table, caption))
+    else:
+        print(table.to_csv(sep="\t", index=False), end="")
+
+

@@ -1,0 +1,163 @@
+"""Results files to one tidy table: a row a case, measured or not."""
+
+import json
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.record import SCHEMA, Outcome, Record, Status, fingerprint, median_interval
+from suites.errors import DlhwError
+
+AXES = ("architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode", "device", "threads")
+COLUMNS = (
+    "file", "machine", "fingerprint", "suite", "datetime", "torch", "device_model",
+    "id", *AXES, "input_shape", "parameters", "status", "reason",
+    "samples", "median_seconds", "low_seconds", "high_seconds", "half_width", "images_per_second",
+    "step_flops", "forward_flops_per_image", "flops_per_second",
+    "peak_bytes", "peak_host_bytes", "base_host_bytes", "peak_allocated_bytes", "peak_reserved_bytes", "parameter_bytes",
+    "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance",
+    "noisy", "steady", "stop_reason", "cost_seconds",
+)  # fmt: skip
+"""In this order; times in seconds, memory in bytes, `half_width` a share of the median."""
+
+
+def load(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """Read results files into one table with the columns `COLUMNS`.
+
+    Args:
+        paths: one or many JSON files, as `pytest bench/ --benchmark-json` or `dlhw recover` writes them.
+
+    Raises:
+        DlhwError: a file cannot be read, or holds no results of dlhw; the text names it.
+    """
+    chosen = [paths] if isinstance(paths, str | Path) else list(paths)
+    rows = [row for path in chosen for row in _rows(Path(path))]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).convert_dtypes(dtype_backend="numpy_nullable")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """One results file, as it is.
+
+    Raises:
+        DlhwError: it cannot be read, or holds no results of dlhw.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DlhwError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DlhwError(f"{path}: this is no text, and so no results file") from error
+    except json.JSONDecodeError as error:
+        journal = path.with_suffix(".journal.jsonl")
+        hint = f"; its journal is whole: dlhw recover {journal} -o {path}" if journal.exists() else ""
+        raise DlhwError(f"{path}:{error.lineno}: not valid JSON, cut short perhaps ({error.msg}){hint}") from error
+    if not isinstance(data, dict) or "benchmarks" not in data:
+        raise DlhwError(f"{path}: no results file of pytest-benchmark")
+    if "dlhw" not in data:
+        raise DlhwError(f"{path}: written by pytest-benchmark, but not by dlhw: there are no cases in it")
+    schema = data["dlhw"].get("schema", SCHEMA)
+    if schema > SCHEMA:
+        raise DlhwError(f"{path}: written by a later dlhw (schema {schema}; this one reads {SCHEMA})")
+    return data
+
+
+def records(data: Mapping[str, Any]) -> Iterator[Record]:
+    """The records of a results file: the measured ones, then what became of the rest."""
+    for benchmark in data["benchmarks"]:
+        info, stats = benchmark["extra_info"], benchmark["stats"]
+        seconds = stats.get("data") or (stats["median"],)
+        measured = {"status": Status.MEASURED}
+        yield Record.from_json({**info, "id": benchmark["param"], "outcome": measured, "seconds": seconds})
+    for outcome in data.get("outcomes", ()):
+        status = Outcome(Status(outcome["status"]), outcome["reason"])
+        yield Record(id=outcome["id"], case=outcome["case"], outcome=status)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    data = read(path)
+    machine = data["machine_info"]
+    models = {device["name"]: device.get("model") for device in machine.get("devices") or ()}
+    common = {
+        "file": str(path),
+        "machine": machine.get("node"),
+        "fingerprint": data["dlhw"].get("fingerprint") or fingerprint(machine),
+        "suite": data["dlhw"].get("suite"),
+        "datetime": data.get("datetime"),
+        "torch": (machine.get("torch") or {}).get("version"),
+    }
+    try:
+        for record in records(data):
+            yield {**common, "device_model": models.get(record.case.get("device")), **_row(record)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DlhwError(f"{path}: a case in it is damaged ({type(error).__name__}: {error})") from error
+
+
+def _row(record: Record) -> dict[str, Any]:
+    case = record.case
+    row: dict[str, Any] = {
+        "id": record.id,
+        **{axis: case.get(axis) for axis in AXES},
+        "input_shape": "x".join(map(str, case.get("input_shape") or ())),
+        "parameters": case.get("parameters"),
+        "status": str(record.outcome.status),
+        "reason": record.outcome.reason,
+    }
+    for part in (_timing(record), _memory(record), _rest(record)):
+        row |= part
+    return row
+
+
+def _timing(record: Record) -> dict[str, Any]:
+    if not record.seconds:
+        return {}
+    median = statistics.median(record.seconds)
+    low, high = median_interval(record.seconds) or (None, None)
+    step = record.flops.step if record.flops else None
+    return {
+        "samples": len(record.seconds),
+        "median_seconds": median,
+        "low_seconds": low,
+        "high_seconds": high,
+        "half_width": None if low is None or high is None else (high - low) / 2 / median,
+        "images_per_second": record.case["batch_size"] / median,
+        "step_flops": step,
+        "forward_flops_per_image": record.flops.forward_per_image if record.flops else None,
+        "flops_per_second": step / median if step else None,
+    }
+
+
+def _memory(record: Record) -> dict[str, Any]:
+    memory = record.memory
+    if memory is None:
+        return {}
+    allocated = memory.peak_allocated_bytes
+    return {
+        "peak_bytes": memory.peak_host_bytes if allocated is None else allocated,
+        "peak_host_bytes": memory.peak_host_bytes,
+        "base_host_bytes": memory.base_host_bytes,
+        "peak_allocated_bytes": allocated,
+        "peak_reserved_bytes": memory.peak_reserved_bytes,
+        "parameter_bytes": memory.parameter_bytes,
+    }
+
+
+def _rest(record: Record) -> dict[str, Any]:
+    row: dict[str, Any] = {"cost_seconds": (record.cost or {}).get("total")}
+    if record.compile is not None:
+        row |= {
+            "compile_seconds": record.compile.seconds,
+            "graph_breaks": record.compile.graph_breaks,
+            "compile_cached": record.compile.cached,
+        }
+    if record.check is not None:
+        row |= {"relative_error": record.check.relative_error, "tolerance": record.check.tolerance}
+    if record.sampling is not None:
+        row |= {
+            "noisy": "; ".join(record.sampling.noisy),
+            "steady": all(launch.steady for launch in record.sampling.launches),
+            "stop_reason": record.sampling.stop_reason,
+        }
+    return row

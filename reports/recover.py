@@ -1,0 +1,91 @@
+"""From a journal to the results file that a run would have written, had it come to its end."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.journal import read
+from bench.record import SCHEMA, Record, Status, plain
+
+
+def recover(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The results in pytest-benchmark's format of the last run in the journal at `path`, and what to warn of.
+
+    Runs of the same machine, torch and suite are taken together, as `--resume` takes them.
+
+    Raises:
+        DlhwError: there is no journal at `path`.
+    """
+    runs, damaged = read(path)
+    last = runs[-1].header
+    same = [run for run in runs if run.header.get("key") == last.get("key")]
+    found: dict[str, Record] = {}
+    node_ids: dict[str, str] = {}
+    planned: dict[str, None] = {}
+    for run in same:
+        found |= run.records
+        node_ids |= run.node_ids
+        planned |= dict.fromkeys(run.header.get("plan", ()))
+    warnings = []
+    if damaged:
+        warnings.append(f"{damaged} damaged lines were passed over")
+    if len(same) < len(runs):
+        warnings.append(f"{len(runs) - len(same)} runs of another machine, torch or suite were left out")
+    return _results(last, found, node_ids, list(planned)), warnings
+
+
+def _results(
+    header: Mapping[str, Any], found: Mapping[str, Record], node_ids: Mapping[str, str], planned: list[str]
+) -> dict[str, Any]:
+    from pytest_benchmark import __version__
+
+    measured = [record for record in found.values() if record.outcome.status is Status.MEASURED]
+    rest = [record for record in found.values() if record.outcome.status is not Status.MEASURED]
+    outcomes = [
+        {"id": record.id, "case": record.case, "status": record.outcome.status, "reason": record.outcome.reason}
+        for record in rest
+    ]
+    outcomes += [
+        {"id": case_id, "case": _case(case_id), "status": Status.SKIPPED, "reason": "not run: the sweep ended before it"}
+        for case_id in planned
+        if case_id not in found
+    ]
+    return {
+        "machine_info": header["machine_info"],
+        "commit_info": header.get("commit_info"),
+        "benchmarks": [_benchmark(record, node_ids[record.id]) for record in measured],
+        "datetime": header["datetime"],
+        "version": __version__,
+        "outcomes": plain(outcomes),
+        "dlhw": {
+            "schema": SCHEMA,
+            "suite": header["suite"]["name"],
+            "arguments": header["arguments"],
+            "planned": len(planned),
+            **header["key"],
+        },
+    }
+
+
+def _case(case_id: str) -> dict[str, Any]:
+    from suites.case import Case
+
+    return Case.parse(case_id).to_json()
+
+
+def _benchmark(record: Record, node_id: str) -> dict[str, Any]:
+    from pytest_benchmark.stats import Stats
+
+    stats = Stats()
+    for seconds in record.seconds:
+        stats.update(seconds)
+    return {
+        "group": f"{record.case['architecture']} {record.case['mode']}",
+        "name": node_id.rpartition("::")[2] if "::" in node_id else node_id,
+        "fullname": node_id,
+        "params": {"case": record.id},
+        "param": record.id,
+        "extra_info": record.extra_info(),
+        "options": {"timer": "dlhw.device_clock"},
+        "stats": {**stats.as_dict(), "data": list(record.seconds), "iterations": 1},
+    }
