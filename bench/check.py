@@ -68,7 +68,10 @@ def prepare(architecture: str, input_shape: Shape, mode: Mode, images: int, path
     forward, step, classes = _count(architecture, input_shape, mode)
     net = _fresh(architecture)
     _calibrate(net, input_shape)
-    tensors = {"state": {key: tensor.detach() for key, tensor in net.state_dict().items()}, "classes": classes}
+    tensors = {
+        "state": {key: tensor.detach() for key, tensor in net.state_dict().items()},
+        "classes": classes,
+    }
     torch.save(tensors, path)
     batch = check_batch(input_shape, images, classes)
     output, gradients = _run(net.double(), mode, *batch)
@@ -84,7 +87,10 @@ def prepare(architecture: str, input_shape: Shape, mode: Mode, images: int, path
 
 
 def compare(
-    output: torch.Tensor, gradients: Mapping[str, torch.Tensor], tensors: Mapping[str, Any], precision: Precision
+    output: torch.Tensor,
+    gradients: Mapping[str, torch.Tensor],
+    tensors: Mapping[str, Any],
+    precision: Precision,
 ) -> Check:
     """Hold a case's logits (batch, classes) and, in training, gradients against the reference in `tensors`.
 
@@ -97,7 +103,11 @@ def compare(
         found["gradients"] = _relative_gradients(gradients, tensors["gradients"])
     allowed = tolerances(precision, tensors["sensitivity"])
     checks = [
-        Check(relative_error=error, tolerance=allowed[what], reference=f"{what} of fp64 eager, {len(reference)} images")
+        Check(
+            relative_error=error,
+            tolerance=allowed[what],
+            reference=f"{what} of fp64 eager, {len(reference)} images",
+        )
         for what, error in found.items()
     ]
     return max(checks, key=lambda check: check.relative_error / check.tolerance)
@@ -106,12 +116,13 @@ def compare(
 def tolerances(precision: Precision, sensitivity: Mapping[str, float]) -> dict[str, float]:
     """Relative l2 distance from fp64 that rounding explains, of `outputs` and of `gradients`.
 
-    `sensitivity` is what rounding to bf16 does to this very net: how badly it is conditioned. Rounding to unit roundoff u, in sums of at most 2^12 terms that are kept in fp32, does
-    r = sqrt(u^2 + 2^12 * 2^-48) / 2^-8 times as much to a smooth function (Higham & Mary, A new approach to
-    probabilistic rounding error analysis, 2019: independent roundings add in squares). Gradients are not
-    smooth: a value near a kink of a ReLU or a maximum sends all of its gradient elsewhere, the share of such
-    values grows with r, and the distance with its root. A tolerance above 1 says that nothing can be told:
-    so it is with gradients behind a normalisation over two images, which are 0 but for rounding.
+    `sensitivity` is what rounding to bf16 does to this very net: how badly it is conditioned. Rounding to unit
+    roundoff u, in sums of at most 2^12 terms that are kept in fp32, does r = sqrt(u^2 + 2^12 * 2^-48) / 2^-8 times
+    as much to a smooth function (Higham & Mary, A new approach to probabilistic rounding error analysis, 2019:
+    independent roundings add in squares). Gradients are not smooth: a value near a kink of a ReLU or a maximum
+    sends all of its gradient elsewhere, the share of such values grows with r, and the distance with its root.
+    A tolerance above 1 says that nothing can be told: so it is with gradients behind a normalisation over two
+    images, which are 0 but for rounding.
     """
     ratio = math.sqrt(UNIT_ROUNDOFF[precision] ** 2 + 2.0**12 * 2.0**-48) / UNIT_ROUNDOFF["bf16"]
     scale = {"outputs": ratio, "gradients": math.sqrt(ratio)}
@@ -139,7 +150,8 @@ def _fresh(architecture: str) -> nn.Module:
     for module in net.to_empty(device="cpu").modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
-            nn.init.uniform_(module.bias, -0.1, 0.1)
+            if module.bias is not None:
+                nn.init.uniform_(module.bias, -0.1, 0.1)
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_parameters()
     return net
@@ -241,7 +253,7 @@ def _rounded(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.bfloat16().float()
 
 
-def without_dropout(net: nn.Module) -> dict[nn.Module, float]:
+def without_dropout(net: nn.Module) -> dict[nn.modules.dropout._DropoutNd, float]:
     """Set every dropout's share to 0 and return what it was: two runs can then be compared."""
     shares = {module: module.p for module in net.modules() if isinstance(module, nn.modules.dropout._DropoutNd)}
     for module in shares:

@@ -1,8 +1,9 @@
 """Clocks: how long a step takes, by the device that does the work."""
 
+import itertools
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 Step = Callable[[], object]
 
@@ -46,7 +47,7 @@ class HostClock:
             seconds.append((time.perf_counter() - start) / steps_per_sample)
         return seconds
 
-    def synchronised(self, step: Step, count: int) -> list[float]:  # noqa: ARG002
+    def synchronised(self, step: Step, count: int) -> list[float]:
         """No second series: it would be the first again."""
         return []
 
@@ -82,7 +83,7 @@ class AcceleratorClock:
                 step()
             event.record()
         self._synchronise()
-        pairs = zip(events, events[1:], strict=False)
+        pairs = itertools.pairwise(events)
         return [first.elapsed_time(second) / 1e3 / steps_per_sample for first, second in pairs]
 
     def synchronised(self, step: Step, count: int) -> list[float]:
@@ -103,7 +104,7 @@ class Event(Protocol):
     def record(self) -> None:
         """Mark this place in the queue."""
 
-    def elapsed_time(self, other: "Event") -> float:
+    def elapsed_time(self, other: Any, /) -> float:
         """Milliseconds from this event to a later one; both must have been reached."""
 
 

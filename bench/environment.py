@@ -59,6 +59,7 @@ def usable_cores() -> int:
 
 
 def _torch() -> dict[str, Any]:
+    backends: Any = torch.backends
     return {
         "version": torch.__version__,
         "git": torch.version.git_version,
@@ -71,13 +72,14 @@ def _torch() -> dict[str, Any]:
         "parallel_info": torch.__config__.parallel_info(),
         "build": torch.__config__.show(),
         "default_precision": {
-            "cuda.matmul": str(torch.backends.cuda.matmul.fp32_precision),
-            "cudnn.conv": str(torch.backends.cudnn.conv.fp32_precision),
+            "cuda.matmul": str(backends.cuda.matmul.fp32_precision),
+            "cudnn.conv": str(backends.cudnn.conv.fp32_precision),
         },
         "environment": {
             key: value
             for key, value in sorted(os.environ.items())
             if key.startswith(("OMP_", "KMP_", "MKL_", "GOMP_", "CUDA_", "TORCH", "PYTORCH_", "ONEDNN_", "LD_PRELOAD"))
+            and key != "PYTORCH_NVML_BASED_CUDA_CHECK"  # which is ours
         },
     }
 
@@ -136,9 +138,8 @@ def _cpu() -> dict[str, Any]:
     text = _read("/proc/cpuinfo")
     if text is None:
         return facts
-    first = dict(
-        (part.strip() for part in line.split(":", 1)) for line in text.split("\n\n", maxsplit=1)[0].splitlines() if ":" in line
-    )
+    pairs = (line.partition(":") for line in text.split("\n\n", maxsplit=1)[0].splitlines())
+    first = {key.strip(): value.strip() for key, _, value in pairs}
     return {
         "model": first.get("model name", facts["model"]),
         "family": first.get("cpu family"),
@@ -153,7 +154,8 @@ def _cgroup_cpus() -> float | None:
     limit = (_read("/sys/fs/cgroup/cpu.max") or "").split()
     if len(limit) == 2:
         return None if limit[0] == "max" else int(limit[0]) / int(limit[1])
-    quota, period = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    quota = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+    period = _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
     return int(quota) / int(period) if quota and period and int(quota) > 0 else None
 
 

@@ -19,7 +19,7 @@ def forward_flops(net: "nn.Module", images: "torch.Tensor") -> int:
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         net(images)
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def step_flops(net: "nn.Module", images: "torch.Tensor", mode: Mode) -> int:
@@ -30,4 +30,4 @@ def step_flops(net: "nn.Module", images: "torch.Tensor", mode: Mode) -> int:
         return forward_flops(net, images)
     with FlopCounterMode(display=False) as counter:
         net(images).sum().backward()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())

@@ -110,4 +110,6 @@ def reusable(runs: Iterable[Run], key: Mapping[str, Any]) -> dict[str, Record]:
 
 def _check_schema(path: Path, number: int, header: Mapping[str, Any]) -> None:
     if header["schema"] > SCHEMA:
-        raise DlhwError(f"{path}:{number}: written by a later dlhw (schema {header['schema']}; this one reads {SCHEMA})")
+        raise DlhwError(
+            f"{path}:{number}: written by a later dlhw (schema {header['schema']}; this one reads {SCHEMA})"
+        )

@@ -102,7 +102,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._results = -1
         self.last_words = ""
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
         self._scratch = tempfile.TemporaryDirectory(prefix="dlhw-", ignore_cleanup_errors=True)
         self.scratch = Path(self._scratch.name)
 
@@ -160,7 +160,7 @@ class Worker:
         self._results, child_end = os.pipe()
         fork = ["--fork"] if self._fork else []
         command = [
-            self._python, "-m", "bench.worker", "--results", str(child_end), *fork,
+            self._python, "-P", "-m", "bench.worker", "--results", str(child_end), *fork,
             "--scratch", str(self.scratch), "--preload", *self._preload,
         ]  # fmt: skip
         self._process = subprocess.Popen(
@@ -337,7 +337,11 @@ def _ending(exit_code: int | None) -> str:
 def _out_of_memory_kills() -> int:
     """Processes that the kernel has killed for want of memory so far, on this machine and in this cgroup."""
     kills = 0
-    for source in ("/proc/vmstat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+    for source in (
+        "/proc/vmstat",
+        "/sys/fs/cgroup/memory.events",
+        "/sys/fs/cgroup/memory/memory.oom_control",
+    ):
         with contextlib.suppress(OSError):
             for line in Path(source).read_text().splitlines():
                 name, _, count = line.partition(" ")

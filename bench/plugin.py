@@ -6,7 +6,6 @@ Loaded by name (`-p bench.plugin`), never by entry point: it must not reach into
 import json
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from bench import progress
-from bench.record import SCHEMA, Record, Status, plain
+from bench.record import SCHEMA, Record, Status, outcomes, plain
 from bench.sweep import Sweep
 from suites import suite, units
 from suites.errors import DlhwError
@@ -48,10 +47,31 @@ class Replay:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("dlhw", "what to measure (dlhw)")
-    group.addoption("--suite", metavar="NAME|FILE.toml", default="quick", help=f"one of {', '.join(suite.named())}, or a file; default: quick")
-    group.addoption("--axis", metavar="AXIS=V,V,...", action="append", default=[], help="redefine an axis of the suite, as in --axis batch_size=1,8,64; may be repeated")
-    group.addoption("--journal", metavar="PATH", type=Path, help="where each finished case is kept at once; default: beside the --benchmark-json file")
-    group.addoption("--resume", action="store_true", help="take over the cases that the journal holds for this machine, torch and suite; measure the rest, and those that crashed or failed")  # fmt: skip
+    group.addoption(
+        "--suite",
+        metavar="NAME|FILE.toml",
+        default="quick",
+        help=f"one of {', '.join(suite.named())}, or a file; default: quick",
+    )
+    group.addoption(
+        "--axis",
+        metavar="AXIS=V,V,...",
+        action="append",
+        default=[],
+        help="redefine an axis of the suite, as in --axis batch_size=1,8,64; may be repeated",
+    )
+    group.addoption(
+        "--journal",
+        metavar="PATH",
+        type=Path,
+        help="where each finished case is kept at once; default: beside the --benchmark-json file",
+    )
+    group.addoption(
+        "--resume",
+        action="store_true",
+        help="take over the cases that the journal holds for this machine, torch and suite; "
+        "measure the rest, and those that crashed or failed",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -116,6 +136,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     header = {
         "machine_info": plain(_machine_info(config)),
+        "commit_info": _commit_info(config),
         "suite": {"name": sweep.suite.name, "path": str(sweep.suite.path)},
         "arguments": list(config.invocation_params.args),
         "plan": planned,
@@ -246,10 +267,14 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     sweep = config.stash.get(SWEEP, None)
     if sweep is None:
         return
+    try:
+        sweep.start()  # --benchmark-compare asks before anything else does
+    except DlhwError as error:
+        raise pytest.UsageError(str(error)) from error
     for key in ("hz_actual", "hz_actual_friendly"):  # differs at every reading, and makes each comparison warn
         machine_info["cpu"].pop(key, None)
     for key in ("torch", "devices", "host"):
-        machine_info[key] = plain(sweep.environment.get(key))
+        machine_info[key] = plain(sweep.environment[key])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -271,7 +296,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
     data = {
         "machine_info": plain(_machine_info(config)),
-        "commit_info": config.hook.pytest_benchmark_generate_commit_info(config=config),
+        "commit_info": _commit_info(config),
         "benchmarks": [],
         "datetime": datetime.now(UTC).isoformat(),
         "version": __version__,
@@ -281,26 +306,21 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
 
 def _what_became_of_the_rest(config: pytest.Config, sweep: Sweep) -> dict[str, Any]:
-    outcomes = [
-        {"id": record.id, "case": dict(record.case), "status": record.outcome.status, "reason": record.outcome.reason}
-        for record in sweep.records.values()
-        if record.outcome.status is not Status.MEASURED
-    ]
-    not_run = [
-        {"id": case_id, "case": sweep.cases[case_id][0].to_json(), "status": Status.SKIPPED, "reason": "not run: the sweep ended before it"}
-        for case_id in config.stash[PROGRESS].planned
-        if case_id not in sweep.records
-    ]  # fmt: skip
+    planned = config.stash[PROGRESS].planned
     return {
-        "outcomes": plain(outcomes + not_run),
+        "outcomes": outcomes({case_id: sweep.cases[case_id][0].to_json() for case_id in planned}, sweep.records),
         "dlhw": {
             "schema": SCHEMA,
             "suite": sweep.suite.name,
-            "arguments": [str(argument) for argument in config.invocation_params.args],
-            "planned": len(config.stash[PROGRESS].planned),
+            "arguments": list(map(str, config.invocation_params.args)),
+            "planned": len(planned),
             **sweep.key,
         },
     }
+
+
+def _commit_info(config: pytest.Config) -> Any:
+    return config.hook.pytest_benchmark_generate_commit_info(config=config)
 
 
 def _machine_info(config: pytest.Config) -> dict[str, Any]:
@@ -311,7 +331,9 @@ def _machine_info(config: pytest.Config) -> dict[str, Any]:
 
 def _measures(config: pytest.Config) -> bool:
     """Whether this run's arguments reach the tests in this folder."""
-    if config.getoption("pyargs") and any(argument.partition("::")[0].split(".")[0] == "bench" for argument in config.args):
+    if config.getoption("pyargs") and any(
+        argument.partition("::")[0].split(".")[0] == "bench" for argument in config.args
+    ):
         return True
     paths = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
     return any(path == HERE or HERE in path.parents or path in HERE.parents for path in paths)

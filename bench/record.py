@@ -129,16 +129,16 @@ class Record:
         data = asdict(self)
         for key in ("id", "outcome", "seconds"):
             del data[key]
-        return plain({"schema": SCHEMA, **data})
+        return dict(plain({"schema": SCHEMA, **data}))
 
     def to_json(self) -> dict[str, Any]:
         """The whole record in plain JSON types, as a journal holds it."""
-        return plain(asdict(self))
+        return dict(plain(asdict(self)))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Make the record of which `to_json` made `data`; keys of a later schema are passed over."""
-        known = {field.name: data.get(field.name) for field in fields(cls)}
+        known: dict[str, Any] = {field.name: data.get(field.name) for field in fields(cls)}
         sampling = known["sampling"]
         if sampling is not None:
             launches = tuple(_revive(Launch, launch) for launch in sampling["launches"])
@@ -159,7 +159,22 @@ def _revive(cls: type, data: Mapping[str, Any] | None) -> Any:
     if data is None:
         return None
     names = {field.name for field in fields(cls)}
-    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in names})
+    return cls(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in names}
+    )
+
+
+def outcomes(planned: Mapping[str, Mapping[str, Any]], found: Mapping[str, Record]) -> list[dict[str, Any]]:
+    """What became of every case that was not measured: those of `found`, and those `planned` that are not in it.
+
+    Args:
+        planned: case id -> the case's fields.
+        found: case id -> record.
+    """
+    not_run = Outcome(Status.SKIPPED, "not run: the sweep ended before it")
+    rest = [record for record in found.values() if record.outcome.status is not Status.MEASURED]
+    rest += [Record(id=key, case=case, outcome=not_run) for key, case in planned.items() if key not in found]
+    return [plain({"id": record.id, "case": record.case, **asdict(record.outcome)}) for record in rest]
 
 
 def plain(value: Any) -> Any:
@@ -190,7 +205,9 @@ def fingerprint(environment: Mapping[str, Any]) -> str:
     torch = environment.get("torch", {})
     identity = {
         "host": {key: host.get(key) for key in ("cpu", "cores", "memory_bytes", "cgroup_cpus", "system", "kernel")},
-        "devices": [{key: device.get(key) for key in ("name", "uuid", "driver")} for device in environment.get("devices", ())],
+        "devices": [
+            {key: device.get(key) for key in ("name", "uuid", "driver")} for device in environment.get("devices", ())
+        ],
         "torch": {key: torch.get(key) for key in ("version", "git", "cuda", "hip", "cpu_capability")},
         "python": environment.get("python"),
     }

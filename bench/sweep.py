@@ -1,6 +1,5 @@
 """A sweep: the cases of a suite, measured one by one, each kept in the journal. Knows nothing of pytest."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,7 @@ class Sweep:
             runs, _ = read(self.journal_path)
             self.reused = reusable(runs, self.key)
         elif self.journal_path.is_file():
-            os.replace(self.journal_path, f"{self.journal_path}.old")
+            self.journal_path.replace(f"{self.journal_path}.old")
         self._journal = Journal(self.journal_path)
         self._journal.begin({"key": self.key, **header})
 

@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,14 @@ from typing import Any
 from bench.record import Compile, Flops, Launch, Memory, Outcome, Record, Sampling, Status, plain
 from suites.case import Budget, Case
 
-PRELOAD = ("torch", "torch._dynamo", "torch.utils.flop_counter", "bench.check", "bench.workload", "bench.environment")
+PRELOAD = (
+    "torch",
+    "torch._dynamo",
+    "torch.utils.flop_counter",
+    "bench.check",
+    "bench.workload",
+    "bench.environment",
+)
 
 
 class Server:
@@ -56,14 +63,14 @@ class Server:
     def serve(self, request: Mapping[str, Any]) -> None:
         """Answer one request with a `result`; an exception becomes an outcome."""
         self.tell("started", pid=os.getpid())
-        operation = {
+        operations: dict[str, Callable[..., dict[str, Any]]] = {
             "describe": self._describe,
             "prepare": self._prepare,
             "warm_compiler": self._warm_compiler,
             "measure": self._measure,
-        }[request["op"]]
+        }
         try:
-            answer = operation(**request["arguments"])
+            answer = operations[request["op"]](**request["arguments"])
         except Exception as error:  # noqa: BLE001 - a net may raise anything, and every outcome is a row
             traceback.print_exc()
             answer = {"outcome": asdict(outcome_of(error))}
@@ -96,7 +103,12 @@ class Server:
         return {"cache": cache}
 
     def _measure(
-        self, case: dict[str, Any], budget: dict[str, Any], reference: dict[str, Any], compiler_cache: str | None, once: bool
+        self,
+        case: dict[str, Any],
+        budget: dict[str, Any],
+        reference: dict[str, Any],
+        compiler_cache: str | None,
+        once: bool,
     ) -> dict[str, Any]:
         from bench.check import Reference
 

@@ -17,7 +17,12 @@ from suites.case import Case, Precision
 LEARNING_RATE = 1e-5
 """Small enough that the ten-thousandth step still does the first one's work, on the first one's numbers."""
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "amp_bf16": torch.bfloat16, "amp_fp16": torch.float16}
+_DTYPES = {
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "amp_bf16": torch.bfloat16,
+    "amp_fp16": torch.float16,
+}
 _FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -101,11 +106,12 @@ class Workload:
                 return output, gradients
             self.scaler.update(scale / 2)
 
+
 def workload(case: Case, tensors: Mapping[str, Any]) -> Workload:
     """Build the net of `case` with the weights in `tensors`, and random inputs, on the case's device."""
     net = _with_weights(case.architecture, tensors["state"])
     net.to(device=case.device, dtype=_cast_dtype(case.precision))
-    net.to(memory_format=_FORMATS[case.memory_format])  # type: ignore[call-overload]
+    net.to(memory_format=_FORMATS[case.memory_format])
     net.train(case.mode == "training")
     call = net if case.compile_mode == "eager" else torch.compile(net, mode=case.compile_mode)
     generator = torch.Generator().manual_seed(check.SEED + 1)
@@ -128,13 +134,14 @@ def set_precision(precision: Precision) -> dict[str, str]:
 
     Returns what the backends then say, for the record.
     """
-    torch.backends.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    backends: Any = torch.backends
+    backends.fp32_precision = "tf32" if precision == "tf32" else "ieee"
     settings = {
-        "cuda.matmul": torch.backends.cuda.matmul,
-        "cudnn.conv": torch.backends.cudnn.conv,
-        "cudnn.rnn": torch.backends.cudnn.rnn,
-        "mkldnn.matmul": torch.backends.mkldnn.matmul,
-        "mkldnn.conv": torch.backends.mkldnn.conv,
+        "cuda.matmul": backends.cuda.matmul,
+        "cudnn.conv": backends.cudnn.conv,
+        "cudnn.rnn": backends.cudnn.rnn,
+        "mkldnn.matmul": backends.mkldnn.matmul,
+        "mkldnn.conv": backends.mkldnn.conv,
     }
     for name, backend in settings.items():
         backend.fp32_precision = "tf32" if precision == "tf32" and name.startswith("cu") else "ieee"
@@ -152,9 +159,7 @@ def _autocast(case: Case) -> contextlib.AbstractContextManager[Any]:
 
 
 def _place(images: torch.Tensor, case: Case) -> torch.Tensor:
-    return images.to(
-        device=case.device, dtype=_cast_dtype(case.precision), memory_format=_FORMATS[case.memory_format]
-    )
+    return images.to(device=case.device, dtype=_cast_dtype(case.precision), memory_format=_FORMATS[case.memory_format])
 
 
 def _with_weights(architecture: str, state: Mapping[str, torch.Tensor]) -> nn.Module:

@@ -48,7 +48,9 @@ def run(context: typer.Context) -> NoReturn:
 @app.command()
 def suites(
     name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE.toml]", help="A suite, to see its cases.")] = None,
-    axis: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V,...", help="Redefine an axis, as in a run.")] = None,
+    axis: Annotated[
+        list[str] | None, typer.Option(metavar="AXIS=V,V,...", help="Redefine an axis, as in a run.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the suites, or the cases of one on this machine, with an estimate of the time."""
@@ -65,13 +67,32 @@ def suites(
 @app.command()
 def table(
     files: Files,
-    by: Annotated[str | None, typer.Option(metavar="AXIS,AXIS", help="Pivot: the best of the cases that share these axes, the last one across.")] = None,
-    value: Annotated[str, typer.Option(metavar="COLUMN", help="What a pivot shows: images_per_second, median_seconds, flops_per_second, peak_bytes, ...")] = "images_per_second",
-    csv: Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write the tidy table as CSV; - for standard output.")] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", metavar="PATH|-", help="Write the tidy table as JSON rows.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write the table for people as markdown.")] = None,
-    parquet: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the tidy table as parquet (needs pyarrow).")] = None,
-) -> None:  # fmt: skip
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AXIS,AXIS", help="Pivot: the best of the cases that share these axes, the last one across."
+        ),
+    ] = None,
+    value: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="What a pivot shows: images_per_second, median_seconds, flops_per_second, peak_bytes, ...",
+        ),
+    ] = "images_per_second",
+    csv: Annotated[
+        Path | None, typer.Option(metavar="PATH|-", help="Write the tidy table as CSV; - for standard output.")
+    ] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="PATH|-", help="Write the tidy table as JSON rows.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="PATH|-", help="Write the table for people as markdown.")
+    ] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write the tidy table as parquet (needs pyarrow).")
+    ] = None,
+) -> None:
     """Show results as a table, a row a case, or write it in another form.
 
     Printed to a terminal it is for people; to a pipe it is tab-separated. CSV, JSON and parquet hold all columns
@@ -85,7 +106,12 @@ def table(
     shown = tables.pivot(frame, by.split(","), value) if by else tables.cases(frame)
     tidy = shown if by else frame
     written = False
-    for target, write in ((csv, export.csv), (json_path, export.json_rows), (markdown, export.markdown), (parquet, export.parquet)):
+    for target, write in (
+        (csv, export.csv),
+        (json_path, export.json_rows),
+        (markdown, export.markdown),
+        (parquet, export.parquet),
+    ):
         if target is not None:
             write(shown if write is export.markdown else tidy, target)
             written = True
@@ -97,8 +123,10 @@ def table(
 @app.command()
 def recover(
     journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="A .journal.jsonl file, as every run writes one.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="PATH", help="The results file to write.")] = Path("results.json"),
-) -> None:  # fmt: skip
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="PATH", help="The results file to write.")] = Path(
+        "results.json"
+    ),
+) -> None:
     """Make the results file of a run that did not come to its end, from its journal."""
     from reports import export
     from reports.recover import recover as from_journal
@@ -121,5 +149,3 @@ def _print(table: "pd.DataFrame", caption: str, *, as_json: bool = False) -> Non
         Console().print(export.rich_table(table, caption))
     else:
         print(table.to_csv(sep="\t", index=False), end="")
-
-

@@ -1,7 +1,6 @@
 """Tables to files and to the terminal: one small function a format. `-` is standard output."""
 
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -65,9 +64,11 @@ def write_text(text: str, target: Path) -> None:
         sys.stdout.write(text)
         return
     try:
-        with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=target.name, delete=False, encoding="utf-8") as file:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=target.parent, prefix=target.name, delete=False, encoding="utf-8"
+        ) as file:
             file.write(text)
-        os.replace(file.name, target)
+        Path(file.name).replace(target)
     except OSError as error:
         raise DlhwError(f"{target}: {error.strerror}") from error
 

@@ -17,7 +17,9 @@ def suites() -> tuple[pd.DataFrame, str]:
     for name in suite.named():
         chosen = suite.load(name)
         planned = chosen.cases(machine)
-        seconds = sum(suite.seconds_of(case, budget) for case, budget in planned.items() if not impossible(case, machine))
+        seconds = sum(
+            suite.seconds_of(case, budget) for case, budget in planned.items() if not impossible(case, machine)
+        )
         rows.append((name, len(planned), units.duration(seconds), chosen.description))
     table = pd.DataFrame(rows, columns=["suite", "cases", "at most about", "description"])
     return table, "on the CPU alone; every accelerator adds as many cases. dlhw suites NAME lists them."

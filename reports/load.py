@@ -11,13 +11,23 @@ import pandas as pd
 from bench.record import SCHEMA, Outcome, Record, Status, fingerprint, median_interval
 from suites.errors import DlhwError
 
-AXES = ("architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode", "device", "threads")
+AXES = (
+    "architecture",
+    "mode",
+    "batch_size",
+    "precision",
+    "memory_format",
+    "compile_mode",
+    "device",
+    "threads",
+)
 COLUMNS = (
     "file", "machine", "fingerprint", "suite", "datetime", "torch", "device_model",
     "id", *AXES, "input_shape", "parameters", "status", "reason",
     "samples", "median_seconds", "low_seconds", "high_seconds", "half_width", "images_per_second",
     "step_flops", "forward_flops_per_image", "flops_per_second",
-    "peak_bytes", "peak_host_bytes", "base_host_bytes", "peak_allocated_bytes", "peak_reserved_bytes", "parameter_bytes",
+    "peak_bytes", "peak_host_bytes", "base_host_bytes", "peak_allocated_bytes", "peak_reserved_bytes",
+    "parameter_bytes",
     "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance",
     "noisy", "steady", "stop_reason", "cost_seconds",
 )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.journal import read
-from bench.record import SCHEMA, Record, Status, plain
+from bench.record import SCHEMA, Record, Status, outcomes
 
 
 def recover(path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -39,24 +39,16 @@ def _results(
 ) -> dict[str, Any]:
     from pytest_benchmark import __version__
 
+    from suites.case import Case
+
     measured = [record for record in found.values() if record.outcome.status is Status.MEASURED]
-    rest = [record for record in found.values() if record.outcome.status is not Status.MEASURED]
-    outcomes = [
-        {"id": record.id, "case": record.case, "status": record.outcome.status, "reason": record.outcome.reason}
-        for record in rest
-    ]
-    outcomes += [
-        {"id": case_id, "case": _case(case_id), "status": Status.SKIPPED, "reason": "not run: the sweep ended before it"}
-        for case_id in planned
-        if case_id not in found
-    ]
     return {
         "machine_info": header["machine_info"],
         "commit_info": header.get("commit_info"),
         "benchmarks": [_benchmark(record, node_ids[record.id]) for record in measured],
         "datetime": header["datetime"],
         "version": __version__,
-        "outcomes": plain(outcomes),
+        "outcomes": outcomes({case_id: Case.parse(case_id).to_json() for case_id in planned}, found),
         "dlhw": {
             "schema": SCHEMA,
             "suite": header["suite"]["name"],
@@ -65,12 +57,6 @@ def _results(
             **header["key"],
         },
     }
-
-
-def _case(case_id: str) -> dict[str, Any]:
-    from suites.case import Case
-
-    return Case.parse(case_id).to_json()
 
 
 def _benchmark(record: Record, node_id: str) -> dict[str, Any]:

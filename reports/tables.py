@@ -66,7 +66,9 @@ def pivot(frame: pd.DataFrame, by: Sequence[str], value: str = "images_per_secon
         rows.setdefault(key[:-1], {})[str(key[-1])] = _best(group, value)
     index = pd.MultiIndex.from_tuples(rows, names=down) if down else pd.Index([VALUES[value][0]])
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    table = pd.DataFrame([[row.get(column, units.UNKNOWN) for column in columns] for row in rows.values()], index, columns)
+    table = pd.DataFrame(
+        [[row.get(column, units.UNKNOWN) for column in columns] for row in rows.values()], index, columns
+    )
     table.columns.name = across
     return table.reset_index(names=down) if down else table
 

@@ -57,7 +57,8 @@ def _known_architecture(name: str) -> str:
 
 
 AXES = (
-    "architecture", "image_size", "mode", "precision", "memory_format", "compile_mode", "device", "threads", "batch_size",
+    "architecture", "image_size", "mode", "precision", "memory_format", "compile_mode", "device", "threads",
+    "batch_size",
 )  # fmt: skip
 _DEVICE = r"^(all|[a-z]+(:\d+)?)$"
 

@@ -20,7 +20,11 @@ from suites.errors import DlhwError, did_you_mean
 FOLDER = Path(__file__).parent
 OVERHEAD_SECONDS = 0.5
 COMPILE_SECONDS = 20.0
-_UNION_MEMBERS = ("constrained-int", "literal['all']", "literal['own']")  # pydantic's names, not the file's keys
+_UNION_MEMBERS = (
+    "constrained-int",
+    "literal['all']",
+    "literal['own']",
+)  # pydantic's names, not the file's keys
 
 
 class OwnNet(BaseModel):
@@ -208,7 +212,8 @@ def _allowed_keys(place: Sequence[Any]) -> tuple[str, ...]:
     parent = [part for part in place[:-1] if isinstance(part, str)]
     if parent[-1:] == ["measure"]:
         return tuple(Budget.model_fields)
-    return tuple({"": SuiteFile, "sweep": Sweep}.get("".join(parent), OwnNet).model_fields)
+    tables: dict[str, type[BaseModel]] = {"": SuiteFile, "sweep": Sweep}
+    return tuple(tables.get("".join(parent), OwnNet).model_fields)
 
 
 def _line(text: str, place: Sequence[Any]) -> int:

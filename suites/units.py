@@ -1,6 +1,7 @@
 """The one place where numbers become text. Inside and on disk everything is SI; None means unknown."""
 
-from collections.abc import Callable
+import math
+from typing import TypeGuard
 
 UNKNOWN = "-"
 
@@ -9,9 +10,9 @@ _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 _BYTES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 
 
-def known(value: float | None) -> bool:
+def known(value: float | None) -> TypeGuard[float]:
     """Whether `value` is a number: neither None nor NaN, which is what tables make of None."""
-    return value is not None and value == value
+    return value is not None and not math.isnan(value)
 
 
 def seconds(value: float | None) -> str:
@@ -23,9 +24,6 @@ def interval(middle: float | None, low: float | None, high: float | None) -> str
     """`12.3 ms [12.1, 12.6]`: a time and the bounds of its interval, all in one unit."""
     if not known(middle) or not known(low) or not known(high):
         return seconds(middle)
-    assert middle is not None
-    assert low is not None
-    assert high is not None
     factor, unit = _choose(middle, _SECONDS)
     return f"{_digits(middle / factor)} {unit} [{_digits(low / factor)}, {_digits(high / factor)}]"
 
@@ -42,22 +40,22 @@ def rate(value: float | None, unit: str = "") -> str:
 
 def images_per_second(value: float | None) -> str:
     """`1,234 img/s`: a plain count, as the field writes it."""
-    return UNKNOWN if value is None or not known(value) else f"{_digits(value)} img/s"
+    return UNKNOWN if not known(value) else f"{_digits(value)} img/s"
 
 
 def percent(share: float | None) -> str:
     """`1.2%` of a share of 0.012."""
-    return UNKNOWN if share is None or not known(share) else f"{100 * share:.1f}%"
+    return UNKNOWN if not known(share) else f"{100 * share:.1f}%"
 
 
 def error(value: float | None) -> str:
     """`3.1e-07`."""
-    return UNKNOWN if value is None or not known(value) else f"{value:.1e}"
+    return UNKNOWN if not known(value) else f"{value:.1e}"
 
 
 def duration(value: float | None) -> str:
     """`1 h 02 min`, `3 min 20 s`, `45 s`: a time that a person waits."""
-    if value is None or not known(value):
+    if not known(value):
         return UNKNOWN
     whole = round(value)
     if whole < 60:
@@ -68,7 +66,7 @@ def duration(value: float | None) -> str:
 
 
 def _scaled(value: float | None, units: tuple[tuple[float, str], ...]) -> str:
-    if value is None or not known(value):
+    if not known(value):
         return UNKNOWN
     factor, unit = _choose(value, units)
     return f"{_digits(value / factor)} {unit}".rstrip()
@@ -76,8 +74,7 @@ def _scaled(value: float | None, units: tuple[tuple[float, str], ...]) -> str:
 
 def _choose(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
     """The largest unit of which `value` has at least one, else the smallest."""
-    fits: Callable[[tuple[float, str]], bool] = lambda unit: abs(value) >= unit[0] * 0.9995  # noqa: E731
-    return next(filter(fits, units), units[-1])
+    return next((unit for unit in units if abs(value) >= unit[0] * 0.9995), units[-1])
 
 
 def _digits(value: float) -> str:

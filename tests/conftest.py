@@ -41,7 +41,17 @@ class Runner:
 
     def command(self, *arguments, suite=None):
         chosen = [] if suite == "" else ["--suite", str(suite or self.suite)]
-        return [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", str(ROOT / "bench"), *chosen, *map(str, arguments)]
+        return [
+            sys.executable,
+            "-P",
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            str(ROOT / "bench"),
+            *chosen,
+            *map(str, arguments),
+        ]
 
     @property
     def environment(self):

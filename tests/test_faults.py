@@ -50,7 +50,8 @@ sigsegv = lambda: Net(lambda x: ctypes.string_at(0))
 exits = lambda: Net(lambda x: os._exit(3))
 hangs = lambda: Net(lambda x: time.sleep(3600))
 hungry = lambda: Net(greedy)
-chatty = lambda: Net(lambda x: print('{"event": "result", "outcome": {"status": "measured", "reason": ""}}', flush=True))
+LIE = '{"event": "result", "outcome": {"status": "measured", "reason": ""}}'
+chatty = lambda: Net(lambda x: print(LIE, flush=True))
 """
 SUITE = """
 [measure]
@@ -155,7 +156,11 @@ def test_a_killed_controller_loses_and_doubles_nothing(runner):
     assert "2 taken over from" in output.stdout
     assert journal(runner)[:2] == before
     assert len(journal(runner)) == 3
-    assert outcomes(runner) == {"fineb1": ("measured", ""), "also_fineb1": ("measured", ""), "chattyb1": ("measured", "")}
+    assert outcomes(runner) == {
+        "fineb1": ("measured", ""),
+        "also_fineb1": ("measured", ""),
+        "chattyb1": ("measured", ""),
+    }
 
 
 def test_an_interrupt_keeps_what_was_measured_and_tells_how_to_go_on(runner):
@@ -204,7 +209,9 @@ def test_a_disk_that_fills_up_keeps_what_fits(runner):
     write_suite(runner, "fine", "also_fine", "chatty", sizes="[1, 2, 4, 8]")
     disk = runner.folder / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", disk], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", disk], check=False, capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("this machine does not let tests mount a small disk")
     try:
@@ -213,6 +220,9 @@ def test_a_disk_that_fills_up_keeps_what_fits(runner):
     finally:
         subprocess.run(["umount", disk], check=True)
     assert output.returncode == 1
-    assert "cannot be written: No space left on device; what was measured until now is kept" in output.stdout + output.stderr
+    assert (
+        "cannot be written: No space left on device; what was measured until now is kept"
+        in output.stdout + output.stderr
+    )
     assert 1 <= sum(b'"kind": "record"' in line for line in kept) < 12
     assert runner.processes() == {}

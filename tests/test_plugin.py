@@ -142,8 +142,14 @@ def test_a_suite_of_one_mode_leaves_no_empty_test(runner):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--axis", "btch_size=1"), "--axis btch_size=1: unknown axis 'btch_size' (did you mean 'batch_size'?)"),
-        (("--axis", "architecture=lenett"), "--axis architecture: unknown net 'lenett' (did you mean 'lenet'?)"),
+        (
+            ("--axis", "btch_size=1"),
+            "--axis btch_size=1: unknown axis 'btch_size' (did you mean 'batch_size'?)",
+        ),
+        (
+            ("--axis", "architecture=lenett"),
+            "--axis architecture: unknown net 'lenett' (did you mean 'lenet'?)",
+        ),
         (("--suite", "quik"), "--suite quik: no such suite (did you mean 'quick'?)"),
         (("-n", "2"), "dlhw measures one case at a time: run pytest bench/ without xdist"),
     ],

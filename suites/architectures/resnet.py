@@ -41,9 +41,7 @@ class Residual(nn.Module):
 def resnet_block(in_channels: int, channels: int, residuals: int, *, first_block: bool = False) -> list[Residual]:
     """`residuals` residual blocks; the first halves height and width, unless it opens the net."""
     opening = (
-        Residual(channels, channels)
-        if first_block
-        else Residual(in_channels, channels, use_1x1conv=True, stride=2)
+        Residual(channels, channels) if first_block else Residual(in_channels, channels, use_1x1conv=True, stride=2)
     )
     return [opening, *(Residual(channels, channels) for _ in range(residuals - 1))]
 
