@@ -94,16 +94,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         sweep.close()
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    if sweep := session.config.stash.get(SWEEP, None):
+        _start(sweep)
+
+
+def _start(sweep: Sweep) -> None:
+    try:
+        sweep.start()
+    except DlhwError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each case of the test's mode."""
     marker = metafunc.definition.get_closest_marker("sweep")
     if marker is None:
         return
     sweep = metafunc.config.stash[SWEEP]
-    try:
-        sweep.start()
-    except DlhwError as error:
-        pytest.exit(f"dlhw: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
     cases = [case for case, _ in sweep.cases.values() if case.mode == marker.kwargs["mode"]]
     metafunc.parametrize("case", [_parameter(case) for case in cases])
 
@@ -120,7 +128,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in empty]
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """With the plan known, begin the journal; the terminal is ours from here on."""
     config = session.config
@@ -267,10 +275,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     sweep = config.stash.get(SWEEP, None)
     if sweep is None:
         return
-    try:
-        sweep.start()  # --benchmark-compare asks before anything else does
-    except DlhwError as error:
-        raise pytest.UsageError(str(error)) from error
+    _start(sweep)  # --benchmark-compare asks before anything else does
     for key in ("hz_actual", "hz_actual_friendly"):  # differs at every reading, and makes each comparison warn
         machine_info["cpu"].pop(key, None)
     for key in ("torch", "devices", "host"):

@@ -105,7 +105,8 @@ def test_each_fault_is_a_row_and_the_sweep_goes_on(runner):
     assert found["exitsb1"] == ("crashed", "ended with code 3 while checking; last words: it printed nothing")
     assert found["hangsb1"] == ("timeout", "no end after 3 s, while checking; killed")
     assert found["hangsb2"] == ("skipped", "batch 1 of this configuration ran out of time")
-    assert found["raisesb1"] == ("failed", "ValueError: no such layer (nets.py:25)")
+    line = next(number for number, text in enumerate(NETS.splitlines(), 1) if "no such layer" in text)
+    assert found["raisesb1"] == ("failed", f"ValueError: no such layer (nets.py:{line})")
     assert found["hungryb1"][0] == "out_of_memory"
     assert found["hungryb2"] == ("skipped", "batch 1 of this configuration ran out of memory")
     assert output.returncode == 1
@@ -122,7 +123,8 @@ def test_a_wrong_compiled_result_is_caught(runner):
     assert found["fineb1"] == ("measured", "")
     compiled = json.loads((runner.folder / "r.json").read_text())["benchmarks"][0]["extra_info"]["compile"]
     assert compiled["seconds"] > 0
-    assert (compiled["graph_breaks"], compiled["cached"]) == (0, False)
+    # Dynamo cannot trace the question whether it is in inference mode: a graph break that this net has by design.
+    assert (compiled["graph_breaks"], compiled["cached"]) == (1, False)
     assert "WRONG RESULT" in output.stdout
 
 
@@ -137,7 +139,7 @@ def test_stopping_at_the_first_failure(runner):
 def journal(runner):
     path = runner.folder / "r.journal.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line)["record"]["id"] for line in lines if '"kind": "record"' in line]
+    return [json.loads(line)["record"]["id"] for line in lines if '"record": {' in line]
 
 
 def test_a_killed_controller_loses_and_doubles_nothing(runner):
@@ -206,7 +208,7 @@ def test_a_full_disk_stops_the_sweep_with_one_line(runner):
 def test_a_disk_that_fills_up_keeps_what_fits(runner):
     import subprocess
 
-    write_suite(runner, "fine", "also_fine", "chatty", sizes="[1, 2, 4, 8]")
+    write_suite(runner, "fine", "also_fine", "chatty", sizes="[1, 2, 4, 8, 16, 32, 64, 128]")
     disk = runner.folder / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -224,5 +226,5 @@ def test_a_disk_that_fills_up_keeps_what_fits(runner):
         "cannot be written: No space left on device; what was measured until now is kept"
         in output.stdout + output.stderr
     )
-    assert 1 <= sum(b'"kind": "record"' in line for line in kept) < 12
+    assert 1 <= sum(b'"kind": "record"' in line for line in kept) < 24
     assert runner.processes() == {}
