@@ -123,9 +123,7 @@ def _parameter(case: Any) -> Any:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A suite without cases of a mode leaves an empty test, which is nothing to report."""
-    empty = [item for item in items if _is_case(item) and _case_id(item) is None]
-    if empty:
-        items[:] = [item for item in items if item not in empty]
+    items[:] = [item for item in items if not _is_case(item) or _case_id(item)]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -133,15 +131,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """With the plan known, begin the journal; the terminal is ours from here on."""
     config = session.config
     sweep = config.stash.get(SWEEP, None)
-    planned = [_case_id(item) for item in session.items if _is_case(item)]
+    planned = _planned(session.items)
     if sweep is None or not planned or config.option.collectonly:
         return
-    config.stash[PROGRESS] = progress.Progress([case_id for case_id in planned if case_id])
+    if not _disabled(config):
+        _open_journal(config, sweep, planned)
+    config.stash[PROGRESS] = progress.Progress({case_id: sweep.expected_seconds(case_id) for case_id in planned})
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
         reporter.showfspath = False
-    if _disabled(config):
-        return
+
+
+def _open_journal(config: pytest.Config, sweep: Sweep, planned: list[str]) -> None:
     header = {
         "machine_info": plain(_machine_info(config)),
         "commit_info": _commit_info(config),
@@ -157,16 +158,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     sweep = config.stash.get(SWEEP, None)
-    planned = [case_id for item in items if _is_case(item) and (case_id := _case_id(item))]
+    planned = _planned(items)
     if sweep is None or not planned:
         return []
-    possible = [case_id for case_id in planned if not sweep.impossible(case_id)]
+    impossible = sum(bool(sweep.impossible(case_id)) for case_id in planned)
     taken = sum(case_id in sweep.reused for case_id in planned)
+    seconds = sum(sweep.expected_seconds(case_id) for case_id in planned)
     return [
-        f"dlhw: suite {sweep.suite.name}, {len(planned)} cases, {len(planned) - len(possible)} of them impossible here"
+        f"dlhw: {progress.machine(sweep.environment)}",
+        f"dlhw: suite {sweep.suite.name}, {len(planned)} cases, {impossible} of them impossible here"
         + (f", {taken} taken over from {sweep.journal_path}" if taken else ""),
-        f"dlhw: at most about {units.duration(sweep.suite.estimate_seconds(possible, sweep.cases))} "
-        "(longer where a step takes seconds)",
+        f"dlhw: at most about {units.duration(seconds)} (longer where a step takes seconds)",
     ]
 
 
@@ -207,7 +209,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         reporter.rewrite(f"{shown.done} measuring {_case_id(item)}  {_eta(shown)}", erase=True)
     result = yield
     record = item.stash.get(RECORD, None)
-    shown.end(measured=record is not None and record.cost is not None)
+    shown.end(_case_id(item))
     if reporter and record is not None:
         _show(reporter, record, shown)
     return result
@@ -359,7 +361,11 @@ def _is_case(item: pytest.Item) -> bool:
     return item.get_closest_marker("sweep") is not None
 
 
-def _case_id(item: pytest.Item) -> str | None:
-    parameters = getattr(item, "callspec", None)
-    value = parameters.params.get("case") if parameters else None
-    return value if isinstance(value, str) else None
+def _case_id(item: pytest.Item) -> str:
+    """Of the case that `item` stands for; empty for the test that an empty parametrisation leaves."""
+    value = item.callspec.params.get("case") if hasattr(item, "callspec") else None
+    return value if isinstance(value, str) else ""
+
+
+def _planned(items: Sequence[pytest.Item]) -> list[str]:
+    return [case_id for item in items if _is_case(item) and (case_id := _case_id(item))]

@@ -3,7 +3,8 @@
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from bench.record import Record, Status, median_interval
 from suites import units
@@ -18,6 +19,14 @@ WORDS = {
     Status.WRONG_RESULT: "WRONG RESULT",
 }
 NOISY = "NOISY"
+
+
+def machine(environment: Mapping[str, Any]) -> str:
+    """`Intel Xeon, 2 cores, AVX512; cuda:0 NVIDIA H100; torch 2.14.1`: what is measured, in a line."""
+    host, torch = environment["host"], environment["torch"]
+    cpu = f"{host['cpu']['model']}, {host['cores']} cores, {torch['cpu_capability']}"
+    others = [f"{device['name']} {device.get('reason') or device['model']}" for device in environment["devices"][1:]]
+    return "; ".join([cpu, *others, f"torch {torch['version']}"])
 
 
 def word(record: Record) -> str:
@@ -58,13 +67,17 @@ def tally(records: Iterable[Record]) -> str:
 
 
 class Progress:
-    """How far a sweep is, and how long the rest will take, judged by the cases measured so far."""
+    """How far a sweep is, and how long the rest will take.
 
-    def __init__(self, planned: Sequence[str]) -> None:
-        self.planned = tuple(planned)
-        self._done = 0
-        self._measured = 0
-        self._seconds = 0.0
+    Args:
+        expected_seconds: what each planned case may take, by id, in order; 0 for one that will not be measured.
+    """
+
+    def __init__(self, expected_seconds: Mapping[str, float]) -> None:
+        self.planned = tuple(expected_seconds)
+        self._expected = dict(expected_seconds)
+        self._ended: list[str] = []
+        self._spent_seconds = 0.0
         self._start = time.monotonic()
 
     def __len__(self) -> int:
@@ -74,21 +87,21 @@ class Progress:
         """A case begins."""
         self._start = time.monotonic()
 
-    def end(self, *, measured: bool) -> None:
-        """It has ended; one that was skipped took no time worth counting."""
-        self._done += 1
-        if measured:
-            self._measured += 1
-            self._seconds += time.monotonic() - self._start
+    def end(self, case_id: str) -> None:
+        """It has ended."""
+        self._ended.append(case_id)
+        if self._expected[case_id]:
+            self._spent_seconds += time.monotonic() - self._start
 
     @property
     def done(self) -> str:
         """`[ 13/108]`, of the cases that have ended."""
-        return f"[{self._done:{len(str(len(self)))}}/{len(self)}]"
+        return f"[{len(self._ended):{len(str(len(self)))}}/{len(self)}]"
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds to go; None before the first measured case."""
-        if not self._measured:
+        """What the rest may take, less or more as the cases so far took less or more; None before the first."""
+        expected = sum(self._expected[case_id] for case_id in self._ended)
+        if not expected:
             return None
-        return self._seconds / self._measured * (len(self) - self._done)
+        return self._spent_seconds * (sum(self._expected.values()) / expected - 1)

@@ -10,7 +10,7 @@ from bench.record import Outcome, Record, Status, fingerprint
 from suites.axes import Machine, impossible
 from suites.case import Budget, Case
 from suites.errors import DlhwError
-from suites.suite import Suite
+from suites.suite import Suite, seconds_of
 
 GIVES_UP = {Status.OUT_OF_MEMORY: "ran out of memory", Status.TIMEOUT: "ran out of time"}
 """Outcomes after which larger batches of the same configuration are not tried."""
@@ -81,6 +81,10 @@ class Sweep:
     def impossible(self, case_id: str) -> str | None:
         """Why this case cannot be measured here, as far as is known beforehand."""
         return impossible(self.cases[case_id][0], self._machine)
+
+    def expected_seconds(self, case_id: str) -> float:
+        """What the case may take; nothing where it is impossible or taken over."""
+        return 0.0 if case_id in self.reused or self.impossible(case_id) else seconds_of(*self.cases[case_id])
 
     def measure(self, case_id: str, node_id: str, *, once: bool = False) -> tuple[Record, str]:
         """Measure a case, or take its record over; also the tail of what the measuring process printed.

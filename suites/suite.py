@@ -106,10 +106,6 @@ class Suite:
                 planned.setdefault(case, budget)
         return planned
 
-    def estimate_seconds(self, case_ids: Iterable[str], planned: Mapping[str, tuple[Case, Budget]]) -> float:
-        """An upper bound of the time that these cases take where a step takes well under a second."""
-        return sum(seconds_of(*planned[case_id]) for case_id in case_ids)
-
     def _expand(self, sweep: Sweep, machine: Machine) -> Iterator[Case]:
         devices = dict.fromkeys(name for pattern in sweep.device for name in devices_of(pattern, machine))
         threads = dict.fromkeys(machine.threads if count == "all" else count for count in sweep.threads)
