@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from bench import sensors
 from bench.record import Outcome, Record, Status
+from bench.sensors import Watch
 from suites.architectures import TORCHVISION
 from suites.case import Budget, Case
 from suites.errors import DlhwError
@@ -37,6 +39,7 @@ class Reply:
         exit_code: as subprocess has it, negative for a signal; None while it lives.
         timed_out: the controller ended it.
         phase: what it was doing last.
+        pid: of the process that served it.
         output: the tail of what it printed.
     """
 
@@ -44,15 +47,17 @@ class Reply:
     exit_code: int | None
     timed_out: bool
     phase: str
+    pid: int | None
     output: str
     out_of_memory_kills: int
     seconds: float
 
 
 @dataclass
-class _Watch:
-    """Events of one request, as they come in."""
+class _Events:
+    """Events of one request, as they come in; each phase is told to `watch` at once."""
 
+    watch: Watch | None = None
     pid: int | None = None
     phase: str = "starting"
     result: dict[str, Any] | None = None
@@ -73,6 +78,8 @@ class _Watch:
                 self.pid = event["pid"]
             case "phase":
                 self.phase = event["name"]
+                if self.watch is not None:
+                    self.watch.phase(self.phase)
             case "result":
                 self.result = event
             case "exited":
@@ -117,8 +124,8 @@ class Worker:
         """Of the template or interpreter; None before the first request."""
         return self._process.pid if self._process else None
 
-    def request(self, operation: str, limit_seconds: float, **arguments: Any) -> Reply:
-        """Ask for `operation` and wait for its end, no longer than `limit_seconds`.
+    def request(self, operation: str, limit_seconds: float, watch: Watch | None = None, **arguments: Any) -> Reply:
+        """Ask for `operation` and wait for its end, no longer than `limit_seconds`, while `watch` watches.
 
         Raises:
             DlhwError: the measuring process cannot be started at all.
@@ -127,20 +134,21 @@ class Worker:
         self._ensure_started()
         written = self._log.seek(0, os.SEEK_END)
         kills = _out_of_memory_kills()
-        watch = _Watch()
+        events = _Events(watch)
         assert self._process is not None
         assert self._process.stdin is not None
         line = json.dumps({"op": operation, "arguments": arguments})
         with contextlib.suppress(BrokenPipeError):  # it has died since; waiting finds out
             self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
-        timed_out = self._wait_or_kill(watch, limit_seconds)
+        timed_out = self._wait_or_kill(events, limit_seconds)
         self.last_words = self._output(written)
         return Reply(
-            result=watch.result,
-            exit_code=watch.exit_code,
+            result=events.result,
+            exit_code=events.exit_code,
             timed_out=timed_out,
-            phase=watch.phase,
+            phase=events.phase,
+            pid=events.pid,
             output=self.last_words,
             out_of_memory_kills=_out_of_memory_kills() - kills,
             seconds=time.perf_counter() - start,
@@ -168,8 +176,8 @@ class Worker:
             start_new_session=True, env=self._variables(),
         )  # fmt: skip
         os.close(child_end)
-        watch = _Watch()
-        if self._wait_or_kill(watch, START_LIMIT_SECONDS) or watch.result is None:
+        events = _Events()
+        if self._wait_or_kill(events, START_LIMIT_SECONDS) or events.result is None:
             raise DlhwError(f"the measuring process ({self._python}) did not start:\n{self._output(0)}")
 
     def _variables(self) -> dict[str, str]:
@@ -184,33 +192,38 @@ class Worker:
             **self._environment,
         }
 
-    def _wait_or_kill(self, watch: _Watch, limit_seconds: float) -> bool:
+    def _wait_or_kill(self, events: _Events, limit_seconds: float) -> bool:
         """Read events until the request has ended; True if that had to be forced."""
-        if self._read(watch, limit_seconds):
+        if self._read(events, limit_seconds):
             return False
-        _kill_group(watch.pid if watch.pid is not None else self._process.pid if self._process else None)
-        if not self._read(watch, GRACE_SECONDS):
+        _kill_group(events.pid if events.pid is not None else self._process.pid if self._process else None)
+        if not self._read(events, GRACE_SECONDS):
             self._stop()
         return True
 
-    def _read(self, watch: _Watch, limit_seconds: float) -> bool:
+    def _read(self, events: _Events, limit_seconds: float) -> bool:
         deadline = time.monotonic() + limit_seconds
         with selectors.DefaultSelector() as selector:
             selector.register(self._results, selectors.EVENT_READ)
-            while not watch.ended:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    return False
+            while not events.ended:
+                left = max(0.0, deadline - time.monotonic())
+                period = events.watch.period_seconds if events.watch else None
+                if not selector.select(left if period is None else min(period, left)):
+                    if events.watch is None or left <= 0:
+                        return False
+                    events.watch.tick()
+                    continue
                 data = os.read(self._results, 1 << 16)
                 if not data:
-                    self._ended_by_itself(watch)
-                watch.take(data)
+                    self._ended_by_itself(events)
+                events.take(data)
         return True
 
-    def _ended_by_itself(self, watch: _Watch) -> None:
+    def _ended_by_itself(self, events: _Events) -> None:
         """The pipe has closed: an interpreter that served its request, or a template that was killed."""
         assert self._process is not None
-        watch.exit_code, watch.ended = self._process.wait(), True
-        _kill_group(watch.pid)
+        events.exit_code, events.ended = self._process.wait(), True
+        _kill_group(events.pid)
 
     def _output(self, start: int) -> str:
         end = self._log.seek(0, os.SEEK_END)
@@ -239,6 +252,7 @@ class Launcher:
         self._worker = worker
         self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
         self._compiler_cache: str | None = None
+        self._devices: dict[str, Mapping[str, Any]] = {}
 
     def describe(self, architectures: Sequence[str] = ()) -> dict[str, Any]:
         """The machine, as the measuring process sees it.
@@ -249,6 +263,7 @@ class Launcher:
         reply = self._worker.request("describe", START_LIMIT_SECONDS, architectures=list(architectures))
         if reply.result is None or "environment" not in reply.result:
             raise DlhwError(f"the measuring process could not describe this machine:\n{reply.output}")
+        self._devices = {device["name"]: device for device in reply.result["environment"]["devices"]}
         return dict(reply.result["environment"], worker=reply.result["worker"])
 
     def measure(self, case: Case, budget: Budget, *, once: bool = False) -> tuple[Record, str]:
@@ -257,12 +272,16 @@ class Launcher:
         reference = self._reference(case)
         if isinstance(reference, Outcome):
             return Record(id=case.id, case=case.to_json(), outcome=reference), self._worker.last_words
+        watch = sensors.watch_for(self._devices.get(case.device, {"name": case.device}))
+        if isinstance(watch, sensors.Nothing):
+            budget = budget.model_copy(update={"energy_seconds": 0.0})
+        compiler_cache = self._warm_compiler(case)
         reply = self._worker.request(
-            "measure", budget.time_limit_seconds, case=case.to_json(), budget=budget.model_dump(),
-            reference=reference, compiler_cache=self._warm_compiler(case), once=once,
+            "measure", budget.time_limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(),
+            reference=reference, compiler_cache=compiler_cache, once=once,
         )  # fmt: skip
         if reply.result is not None and "id" in reply.result:
-            record = Record.from_json(reply.result)
+            record = sensors.join(Record.from_json(reply.result), watch, reply.pid)
         else:
             record = Record(id=case.id, case=case.to_json(), outcome=_outcome(reply, budget.time_limit_seconds))
         cost = {**(record.cost or {}), "process": reply.seconds, "total": time.perf_counter() - start}

@@ -13,6 +13,7 @@ import ctypes
 import gc
 import importlib
 import json
+import math
 import os
 import select
 import shutil
@@ -166,6 +167,7 @@ class Measurer:
         memory.reset_accelerator(case.device)
         with work.context(), _no_garbage_collection(), phase("sampling"):
             samples, steal = self._sample(work, clock)
+        window_steps = self._count_energy(work, clock, samples)
         allocated, reserved = memory.accelerator_peak(case.device)
         return self._record(
             outcome=Outcome(Status.MEASURED),
@@ -179,6 +181,7 @@ class Measurer:
                 parameter_bytes=work.parameter_bytes,
             ),
             compile=compiled and replace(compiled, seconds=max(0.0, compiled.seconds - samples.warm_up.step_seconds)),
+            sensors={"window_steps": window_steps},
             check=checked,
             sampling=self._sampling(samples, clock.name, steal),
             backends=backends,
@@ -217,6 +220,24 @@ class Measurer:
         if before is None or after is None or after[1] == before[1]:
             return samples, None
         return samples, (after[0] - before[0]) / (after[1] - before[1])
+
+    def _count_energy(self, work: Any, clock: Any, samples: Any) -> int | None:
+        """Do nothing but step for a while, watched by the controller; how many steps, None if there is no time."""
+        import statistics
+
+        wanted = self._budget.energy_seconds
+        left = self._budget.time_limit_seconds - (time.perf_counter() - self._start)
+        if not wanted or wanted * 1.5 > left:
+            return None
+        steps: int = math.ceil(wanted / statistics.median(samples.seconds))
+        with work.context(), _no_garbage_collection():
+            clock.now()
+            with self._server.phase("energy"):
+                for _ in range(steps):
+                    work.step()
+                clock.now()  # waits for the device
+            self._server.tell("phase", name="reporting")
+        return steps
 
     def _sampling(self, samples: Any, clock_name: str, steal: float | None) -> Sampling:
         import statistics

@@ -126,6 +126,7 @@ class Budget(BaseModel):
         max_seconds: sample for no longer than this, once `min_samples` are there.
         warmup_seconds: give up waiting for a steady state after this long.
         time_limit_seconds: a case that takes longer from start to end is ended; its outcome is `timeout`.
+        energy_seconds: after sampling, step for this long while energy is counted, where it can be; 0: do not.
         memory_limit_bytes: private memory that the measuring process may have on the host; None: no limit.
     """
 
@@ -137,4 +138,5 @@ class Budget(BaseModel):
     max_seconds: float = Field(1.0, gt=0)
     warmup_seconds: float = Field(1.0, ge=0)
     time_limit_seconds: float = Field(60.0, gt=0)
+    energy_seconds: float = Field(0.0, ge=0)
     memory_limit_bytes: int | None = Field(None, gt=0)

@@ -1,0 +1,298 @@
+"""A sweep's decisions, with a launcher that answers at once."""
+
+import pytest
+from samples import ENVIRONMENT, ended, measured
+
+from bench import sweep as module
+from bench.journal import read
+from bench.record import Status
+from bench.sweep import Sweep, machine_of
+from suites import suite
+from suites.case import Case
+from suites.errors import DlhwError
+
+TEXT = """
+[measure]
+max_seconds = 0.5
+[[sweep]]
+architecture = "lenet"
+mode = "inference"
+precision = ["fp32", "tf32", "bf16"]
+batch_size = [1, 2, 4]
+"""
+NODE = "bench/test_inference.py::test_inference"
+
+
+class Bench:
+    """Stands for the measuring process: notes what it is asked, and answers as told."""
+
+    def __init__(self):
+        self.environment = ENVIRONMENT
+        self.answers = {}
+        self.asked = []
+        self.closed = 0
+        self.preload = None
+
+    def worker(self, *, preload):
+        self.preload = preload
+        return self
+
+    def launcher(self, worker):
+        assert worker is self
+        return self
+
+    def describe(self, architectures):
+        self.described = architectures
+        return self.environment
+
+    def measure(self, case, budget, *, once=False):
+        self.asked.append((case.id, budget.max_seconds, once))
+        return self.answers.get(case.id) or measured(case), f"output of {case.id}"
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    bench = Bench()
+    monkeypatch.setattr(module, "Worker", bench.worker)
+    monkeypatch.setattr(module, "Launcher", bench.launcher)
+    return bench
+
+
+@pytest.fixture
+def start(bench, tmp_path):
+    """Starts a sweep; all are closed at the end."""
+    started = []
+    path = tmp_path / "own.toml"
+
+    def start(text=TEXT, *, resume=False, journal=True):
+        path.write_text(text)
+        sweep = Sweep(suite.load(str(path)), tmp_path / "r.journal.jsonl", resume=resume)
+        started.append(sweep)
+        sweep.start()
+        if journal:
+            sweep.open_journal({"plan": list(sweep.cases)})
+        return sweep
+
+    yield start
+    for sweep in started:
+        sweep.close()
+
+
+def name(precision, size):
+    return f"lenet-inference-b{size}-{precision}-contiguous-eager-cpu-t2"
+
+
+def run(sweep):
+    """Measures every case of a sweep; what became of them, by precision and batch size."""
+    found = {}
+    for case_id in sweep.cases:
+        record, _ = sweep.measure(case_id, f"{NODE}[{case_id}]")
+        case = Case.parse(case_id)
+        found[case.precision, case.batch_size] = (str(record.outcome.status), record.outcome.reason)
+    return found
+
+
+def asked(bench):
+    return [case_id for case_id, _, _ in bench.asked]
+
+
+def test_a_sweep_plans_for_the_machine_that_the_worker_describes(bench, start):
+    sweep = start()
+    assert bench.described == ("lenet",)
+    assert list(sweep.cases) == [name(precision, size) for precision in ("fp32", "tf32", "bf16") for size in (1, 2, 4)]
+    assert sweep.environment == ENVIRONMENT
+
+
+@pytest.mark.parametrize(
+    ("text", "preload"),
+    [
+        (TEXT, ()),
+        (TEXT.replace('"lenet"', '"torchvision:resnet50"'), ("torchvision",)),
+        (TEXT + 'compile_mode = ["eager", "default"]\n', ("torch._inductor.compile_fx",)),
+    ],
+)
+def test_the_worker_imports_beforehand_what_the_cases_need(bench, start, text, preload):
+    start(text)
+    assert bench.preload == preload
+
+
+def test_starting_twice_asks_once(bench, start):
+    sweep = start()
+    bench.described = None
+    sweep.start()
+    assert bench.described is None
+
+
+def test_a_net_that_leads_nowhere_is_one_line_with_the_file(bench, start, tmp_path):
+    bench.environment = ENVIRONMENT | {"unknown_architectures": {"a:A": "no module a", "b:B": "no module b"}}
+    with pytest.raises(DlhwError) as caught:
+        start()
+    assert str(caught.value) == f"{tmp_path}/own.toml: no module a\n{tmp_path}/own.toml: no module b"
+
+
+def test_every_case_is_measured_once_within_its_budget(bench, start):
+    found = run(start())
+    possible = [name(precision, size) for precision in ("fp32", "bf16") for size in (1, 2, 4)]
+    assert bench.asked == [(case_id, 0.5, False) for case_id in possible]
+    assert found["fp32", 1] == ("measured", "")
+    assert found["tf32", 1][0] == "skipped"
+    assert found["tf32", 1][1].startswith("cpu has no TF32")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("out_of_memory", "batch 2 of this configuration ran out of memory"),
+        ("timeout", "batch 2 of this configuration ran out of time"),
+    ],
+)
+def test_larger_batches_of_a_configuration_that_gave_up_are_skipped(bench, start, status, reason):
+    bench.answers[name("fp32", 2)] = ended(status, "it did", Case.parse(name("fp32", 2)))
+    found = run(start())
+    assert found["fp32", 1] == ("measured", "")
+    assert found["fp32", 2] == (status, "it did")
+    assert found["fp32", 4] == ("skipped", reason)
+    assert found["bf16", 4] == ("measured", "")
+    assert name("fp32", 4) not in asked(bench)
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - {"out_of_memory", "timeout", "measured"}))
+def test_after_any_other_outcome_larger_batches_are_tried(bench, start, status):
+    bench.answers[name("fp32", 2)] = ended(status, "so it is", Case.parse(name("fp32", 2)))
+    assert run(start())["fp32", 4] == ("measured", "")
+
+
+def test_smaller_batches_are_tried_after_a_larger_one_gave_up(bench, start):
+    sweep = start()
+    bench.answers[name("fp32", 4)] = ended("timeout", "it did", Case.parse(name("fp32", 4)))
+    sweep.measure(name("fp32", 4), NODE)
+    assert sweep.measure(name("fp32", 2), NODE)[0].outcome.status is Status.MEASURED
+
+
+def test_every_case_is_in_the_journal_with_its_test(start):
+    sweep = start()
+    run(sweep)
+    (part,), damaged = read(sweep.journal_path)
+    assert damaged == 0
+    assert part.header["key"] == sweep.key
+    assert part.header["plan"] == list(sweep.cases)
+    assert part.node_ids == {case_id: f"{NODE}[{case_id}]" for case_id in sweep.cases}
+
+
+def test_without_a_journal_nothing_is_written(start, tmp_path):
+    run(start(journal=False))
+    assert [path.name for path in tmp_path.iterdir()] == ["own.toml"]
+
+
+def test_once_is_passed_on(bench, start):
+    sweep = start(journal=False)
+    sweep.measure(name("fp32", 1), NODE, once=True)
+    assert bench.asked == [(name("fp32", 1), 0.5, True)]
+
+
+def test_what_the_worker_printed_comes_back(start):
+    assert start().measure(name("fp32", 1), NODE)[1] == f"output of {name('fp32', 1)}"
+
+
+def test_resume_measures_only_what_is_not_there(bench, start):
+    first = start()
+    first.measure(name("fp32", 1), NODE)
+    bench.asked.clear()
+    found = run(start(resume=True))
+    assert name("fp32", 1) not in asked(bench)
+    assert len(bench.asked) == 5
+    assert found["fp32", 1] == ("measured", "")
+
+
+def test_resume_appends_no_second_record(start):
+    run(start())
+    resumed = start(resume=True)
+    run(resumed)
+    parts, _ = read(resumed.journal_path)
+    assert [len(part.records) for part in parts] == [9, 0]
+
+
+def test_resume_remembers_what_gave_up(bench, start):
+    bench.answers[name("fp32", 2)] = ended("out_of_memory", "it did", Case.parse(name("fp32", 2)))
+    start().measure(name("fp32", 2), NODE)
+    bench.asked.clear()
+    assert run(start(resume=True))["fp32", 4] == ("skipped", "batch 2 of this configuration ran out of memory")
+
+
+@pytest.mark.parametrize("status", ["crashed", "failed"])
+def test_resume_tries_accidents_again(bench, start, status):
+    bench.answers[name("fp32", 1)] = ended(status, "by accident", Case.parse(name("fp32", 1)))
+    start().measure(name("fp32", 1), NODE)
+    bench.answers.clear()
+    assert run(start(resume=True))["fp32", 1] == ("measured", "")
+
+
+def test_resume_takes_nothing_from_another_machine(bench, start):
+    run(start())
+    bench.asked.clear()
+    bench.environment = ENVIRONMENT | {"python": "3.12.0"}
+    run(start(resume=True))
+    assert len(bench.asked) == 6
+
+
+def test_resume_takes_nothing_that_was_measured_in_another_way(bench, start):
+    run(start())
+    bench.asked.clear()
+    run(start(TEXT.replace("0.5", "0.7"), resume=True))
+    assert len(bench.asked) == 6
+
+
+def test_resume_takes_over_what_a_larger_suite_shares(bench, start):
+    run(start())
+    bench.asked.clear()
+    run(start(TEXT.replace("[1, 2, 4]", "[1, 2, 4, 8]") + '[[sweep]]\narchitecture = "nin"\n', resume=True))
+    assert [case_id for case_id in asked(bench) if "b8" not in case_id and "nin" not in case_id] == []
+
+
+def test_resume_without_a_journal_is_one_clear_error(start, tmp_path):
+    with pytest.raises(DlhwError) as caught:
+        start(resume=True)
+    assert str(caught.value) == f"{tmp_path}/r.journal.jsonl: No such file or directory"
+
+
+def test_without_resume_an_earlier_journal_is_kept_aside(start, tmp_path):
+    first = start()
+    first.measure(name("fp32", 1), NODE)
+    first.close()
+    before = first.journal_path.read_bytes()
+    start()
+    assert (tmp_path / "r.journal.jsonl.old").read_bytes() == before
+    assert read(first.journal_path)[0][0].records == {}
+
+
+def test_what_is_expected_of_a_case(start):
+    sweep = start()
+    assert sweep.expected_seconds(name("fp32", 1)) == 2.0
+    assert sweep.expected_seconds(name("tf32", 1)) == 0.0
+
+
+def test_nothing_is_expected_of_a_case_that_is_taken_over(start):
+    start().measure(name("fp32", 1), NODE)
+    assert start(resume=True).expected_seconds(name("fp32", 1)) == 0.0
+
+
+def test_closing_ends_the_worker(bench, start):
+    sweep = start()
+    sweep.close()
+    assert bench.closed == 1
+
+
+def test_a_device_that_fails_an_allocation_is_absent():
+    cpu, good = {"name": "cpu", "reason": None}, {"name": "cuda:0", "tf32": True, "reason": None}
+    bad = {"name": "cuda:1", "tf32": True, "reason": "out of memory"}
+    machine = machine_of(ENVIRONMENT | {"devices": [cpu, good, bad], "compile_problems": {"cpu": "no compiler"}})
+    assert (machine.devices, machine.tf32_devices) == (("cpu", "cuda:0"), {"cuda:0"})
+    assert (machine.threads, machine.compile_problems) == (2, {"cpu": "no compiler"})
+
+
+def test_the_key_is_of_machine_suite_and_way_of_measuring(start):
+    first, second = start(journal=False), start(TEXT.replace("0.5", "0.7"), journal=False)
+    assert {part for part in first.key if first.key[part] != second.key[part]} == {"digest"}
