@@ -110,7 +110,7 @@ def compare(
         )
         for what, error in found.items()
     ]
-    return max(checks, key=lambda check: check.relative_error / check.tolerance)
+    return max(checks, key=lambda check: check.relative_error / (check.tolerance or math.ulp(0.0)))
 
 
 def tolerances(precision: Precision, sensitivity: Mapping[str, float]) -> dict[str, float]:
@@ -163,7 +163,7 @@ def _count(architecture: str, input_shape: Shape, mode: Mode) -> tuple[int, int,
     x = torch.empty(2, *input_shape, device="meta")
     try:
         logits = net.eval()(x)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         if input_shape == default_input_shape(architecture):
             raise
         raise Unsuitable(f"{architecture} does not take {_text(input_shape)} images: {error}") from error
@@ -172,7 +172,7 @@ def _count(architecture: str, input_shape: Shape, mode: Mode) -> tuple[int, int,
         raise Unsuitable(f"{architecture} makes {shape} numbers of 2 images of {_text(input_shape)}, not 2 x classes")
     forward = forward_flops(net, x)
     try:
-        step = step_flops(net.train(), x, mode)
+        step = step_flops(net.train(mode == "training"), x, mode)
     except ValueError as error:  # normalisation over a single value, even with two images
         raise Unsuitable(f"{architecture} cannot train on {_text(input_shape)} images: {error}") from error
     return forward // len(x), step // len(x), logits.shape[1]
@@ -182,8 +182,11 @@ def on_meta(architecture: str) -> nn.Module | None:
     """The net without memory for its weights; None for a net that may hold tensors which no state dict knows."""
     if architecture not in ARCHITECTURES and not architecture.startswith(TORCHVISION):
         return None
-    with torch.device("meta"):
-        net = build(architecture)
+    try:
+        with torch.device("meta"):
+            net = build(architecture)
+    except NotImplementedError:  # the builder reads values, which nothing on meta has
+        return None
     tensors = {name for name, _ in (*net.named_parameters(), *net.named_buffers())}
     return net if tensors <= net.state_dict().keys() else None
 
@@ -217,7 +220,7 @@ def _run(
         with torch.no_grad():
             return net.eval()(images), {}
     net.train().zero_grad(set_to_none=True)
-    without_dropout(net)
+    without_chance(net)
     try:
         output = net(images)
     except ValueError as error:  # normalisation over a single value
@@ -253,9 +256,16 @@ def _rounded(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.bfloat16().float()
 
 
-def without_dropout(net: nn.Module) -> dict[nn.modules.dropout._DropoutNd, float]:
-    """Set every dropout's share to 0 and return what it was: two runs can then be compared."""
-    shares = {module: module.p for module in net.modules() if isinstance(module, nn.modules.dropout._DropoutNd)}
+def without_chance(net: nn.Module) -> dict[Any, Any]:
+    """Set every dropout's share to 0 and return what it was: two runs can then be compared.
+
+    Stochastic depth is torchvision's, known by its name: importing torchvision for it would cost a second.
+    """
+    shares: dict[Any, Any] = {
+        module: module.p
+        for module in net.modules()
+        if isinstance(module, nn.modules.dropout._DropoutNd) or type(module).__name__ == "StochasticDepth"
+    }
     for module in shares:
         module.p = 0.0
     return shares
@@ -268,8 +278,10 @@ def _thin(tensor: torch.Tensor) -> torch.Tensor:
 
 def _relative(difference: torch.Tensor, reference: torch.Tensor, times: int) -> float:
     """l2 norm of `difference` over that of `reference` repeated `times`; infinite where it is not a number."""
-    error = float(difference.norm()) / (float(reference.norm()) * math.sqrt(times))
-    return error if math.isfinite(error) else math.inf
+    distance, size = float(difference.norm()), float(reference.norm()) * math.sqrt(times)
+    if size == 0:
+        return 0.0 if distance == 0 else math.inf
+    return distance / size if math.isfinite(distance) else math.inf
 
 
 def _relative_gradients(gradients: Mapping[str, torch.Tensor], references: Mapping[str, torch.Tensor]) -> float:

@@ -3,6 +3,7 @@
 A JSON line each: a `header` for every run that appends, then its `record`s. Standard library only.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -55,7 +56,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written was said when it was
+            self._file.close()
 
     def _append(self, data: Mapping[str, Any]) -> None:
         self._write(json.dumps(data, allow_nan=False).encode() + b"\n")
@@ -89,10 +91,10 @@ def read(path: Path) -> tuple[list[Run], int]:
                 _check_schema(path, number, data)
                 runs.append(Run(data))
             else:
-                record = Record.from_json(data["record"])
+                record, node_id = Record.from_json(data["record"]), str(data["node_id"])
                 runs[-1].records[record.id] = record
-                runs[-1].node_ids[record.id] = data["node_id"]
-        except (ValueError, KeyError, TypeError, IndexError):
+                runs[-1].node_ids[record.id] = node_id
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             damaged += 1
     if not runs:
         raise DlhwError(f"{path}: this is no journal of dlhw, or its first line is damaged")

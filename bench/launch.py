@@ -171,11 +171,16 @@ class Worker:
             self._python, "-P", "-m", "bench.worker", "--results", str(child_end), *fork,
             "--scratch", str(self.scratch), "--preload", *self._preload,
         ]  # fmt: skip
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, pass_fds=(child_end,),
-            start_new_session=True, env=self._variables(),
-        )  # fmt: skip
-        os.close(child_end)
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, pass_fds=(child_end,),
+                start_new_session=True, env=self._variables(),
+            )  # fmt: skip
+        except OSError as error:
+            os.close(self._results)
+            raise DlhwError(f"the measuring process ({self._python}) did not start: {error}") from error
+        finally:
+            os.close(child_end)
         events = _Events()
         if self._wait_or_kill(events, START_LIMIT_SECONDS) or events.result is None:
             raise DlhwError(f"the measuring process ({self._python}) did not start:\n{self._output(0)}")

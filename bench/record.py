@@ -139,9 +139,11 @@ class Record:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Make the record of which `to_json` made `data`; keys of a later schema are passed over."""
         known: dict[str, Any] = {field.name: data.get(field.name) for field in fields(cls)}
+        if not isinstance(known["case"], Mapping) or not isinstance(known["cost"], Mapping | None):
+            raise TypeError("a record's case and cost are objects")
         sampling = known["sampling"]
         if sampling is not None:
-            launches = tuple(_revive(Launch, launch) for launch in sampling["launches"])
+            launches = tuple(_revive(Launch, launch or {}) for launch in sampling["launches"])
             sampling = _revive(Sampling, {**sampling, "launches": launches})
         known |= {
             "outcome": Outcome(Status(data["outcome"]["status"]), data["outcome"].get("reason", "")),
@@ -152,12 +154,17 @@ class Record:
             "check": _revive(Check, known["check"]),
             "sampling": sampling,
         }
-        return cls(**known)
+        record = cls(**known)
+        if record.outcome.status is Status.MEASURED and not record.seconds:
+            raise ValueError("measured, but without samples")
+        return record
 
 
 def _revive(cls: type, data: Mapping[str, Any] | None) -> Any:
     if data is None:
         return None
+    if not isinstance(data, Mapping):
+        raise TypeError(f"{cls.__name__} is no {type(data).__name__}")
     names = {field.name for field in fields(cls)}
     return cls(
         **{key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in names}
@@ -201,12 +208,12 @@ def fingerprint(environment: Mapping[str, Any]) -> str:
 
     Leaves out what changes by itself (frequency, load, free memory, temperature).
     """
-    host = environment.get("host", {})
-    torch = environment.get("torch", {})
+    host = environment.get("host") or {}
+    torch = environment.get("torch") or {}
     identity = {
         "host": {key: host.get(key) for key in ("cpu", "cores", "memory_bytes", "cgroup_cpus", "system", "kernel")},
         "devices": [
-            {key: device.get(key) for key in ("name", "uuid", "driver")} for device in environment.get("devices", ())
+            {key: device.get(key) for key in ("name", "uuid", "driver")} for device in environment.get("devices") or ()
         ],
         "torch": {key: torch.get(key) for key in ("version", "git", "cuda", "hip", "cpu_capability")},
         "python": environment.get("python"),

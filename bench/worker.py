@@ -293,7 +293,8 @@ def outcome_of(error: Exception) -> Outcome:
 
 
 def _is_allocation_failure(text: str) -> bool:
-    return any(words in text for words in ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory"))
+    words = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory", "_ALLOC_FAILED")
+    return any(word in text for word in words)
 
 
 def _wrong(checked: Any) -> Outcome:

@@ -67,7 +67,7 @@ class Workload:
         x = _place(images.repeat(tiles, 1, 1, 1), self.case)
         if self.case.mode == "inference":
             return check.compare(self._infer(x), {}, tensors, self.case.precision)
-        shares = check.without_dropout(self.net)
+        shares = check.without_chance(self.net)
         output, gradients = self._finite_gradients(x, labels.repeat(tiles).to(self.case.device))
         for module, share in shares.items():
             module.p = share
@@ -135,6 +135,8 @@ def set_precision(precision: Precision) -> dict[str, str]:
     Returns what the backends then say, for the record.
     """
     backends: Any = torch.backends
+    # The older switches first: torch raises where anything reads them and the two ways disagree.
+    backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = precision == "tf32"
     backends.fp32_precision = "tf32" if precision == "tf32" else "ieee"
     settings = {
         "cuda.matmul": backends.cuda.matmul,

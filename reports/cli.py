@@ -24,7 +24,10 @@ Files = Annotated[list[Path], typer.Argument(metavar="RESULTS.json...", help="Re
 def main() -> None:
     """Run the command; a mistake that a person can mend is one line on stderr and exit code 2."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except DlhwError as error:
         print(f"dlhw: {error}", file=sys.stderr)
         sys.exit(2)
@@ -99,8 +102,9 @@ def table(
     and plain numbers: seconds, bytes, FLOP/s; with --by they hold the pivot.
     """
     from reports import export, tables
-    from reports.load import load
+    from reports.frames import load
 
+    tables.require_value(value)
     frame = load(files)
     same = tables.constants(frame)
     shown = tables.pivot(frame, by.split(","), value) if by else tables.cases(frame)
@@ -135,7 +139,8 @@ def recover(
     for warning in warnings:
         print(f"dlhw: {journal}: {warning}", file=sys.stderr)
     export.write_text(json.dumps(data, indent=4) + "\n", output)
-    print(f"{output}: {len(data['benchmarks'])} cases measured, {len(data['outcomes'])} not")
+    where = sys.stderr if str(output) == "-" else sys.stdout
+    print(f"{output}: {len(data['benchmarks'])} cases measured, {len(data['outcomes'])} not", file=where)
 
 
 def _print(table: "pd.DataFrame", caption: str, *, as_json: bool = False) -> None:
@@ -148,4 +153,4 @@ def _print(table: "pd.DataFrame", caption: str, *, as_json: bool = False) -> Non
     elif sys.stdout.isatty():
         Console().print(export.rich_table(table, caption))
     else:
-        print(table.to_csv(sep="\t", index=False), end="")
+        export.write_text(table.to_csv(sep="\t", index=False), Path("-"))

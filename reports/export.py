@@ -1,8 +1,9 @@
 """Tables to files and to the terminal: one small function a format. `-` is standard output."""
 
+import contextlib
 import json
+import os
 import sys
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -19,13 +20,13 @@ def csv(table: pd.DataFrame, target: Path) -> None:
 
 def json_rows(table: pd.DataFrame, target: Path) -> None:
     """A JSON array of objects; unknown values are null."""
-    rows = json.loads(table.to_json(orient="records", double_precision=15))
-    write_text(json.dumps(rows, indent=2) + "\n", target)
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    write_text(json.dumps(rows, indent=2, default=lambda value: value.item()) + "\n", target)
 
 
 def markdown(table: pd.DataFrame, target: Path) -> None:
     """A markdown table; what would break a cell is escaped."""
-    lines = [list(map(str, table.columns)), ["---"] * len(table.columns)]
+    lines = [[_cell(column) for column in table.columns], ["---"] * len(table.columns)]
     lines += [[_cell(value) for value in row] for row in table.itertuples(index=False)]
     write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), target)
 
@@ -40,15 +41,15 @@ def parquet(table: pd.DataFrame, target: Path) -> None:
         table.to_parquet(target, index=False)
     except ImportError as error:
         raise DlhwError("--parquet needs pyarrow: pip install 'dlhw[parquet]'") from error
-    except OSError as error:
-        raise DlhwError(f"{target}: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:
+        raise DlhwError(f"{target}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def rich_table(table: pd.DataFrame, caption: str) -> Table:
     """For a terminal. Cells are plain text: a name in them is never taken for markup."""
-    shown = Table(caption=caption or None, caption_justify="left")
+    shown = Table(caption=Text(caption) if caption else None, caption_justify="left")
     for column in table.columns:
-        shown.add_column(str(column), overflow="fold")
+        shown.add_column(Text(str(column)), overflow="fold")
     for row in table.itertuples(index=False):
         shown.add_row(*(Text(str(value)) for value in row))
     return shown
@@ -61,17 +62,22 @@ def write_text(text: str, target: Path) -> None:
         DlhwError: the file cannot be written.
     """
     if str(target) == "-":
-        sys.stdout.write(text)
+        sys.stdout.write(text.encode(errors="replace").decode())
         return
+    place = target.resolve()
+    part = place.with_name(f"{place.name}.{os.getpid()}.part")
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=target.parent, prefix=target.name, delete=False, encoding="utf-8"
-        ) as file:
-            file.write(text)
-        Path(file.name).replace(target)
-    except OSError as error:
-        raise DlhwError(f"{target}: {error.strerror}") from error
+        if place.exists() and not place.is_file():  # a device or a pipe is written to, not replaced
+            place.write_text(text, encoding="utf-8")
+            return
+        part.write_text(text, encoding="utf-8")
+        part.replace(place)
+    except (OSError, UnicodeError) as error:
+        raise DlhwError(f"{target}: {getattr(error, 'strerror', None) or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _cell(value: object) -> str:
-    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return " ".join(str(value).replace("\\", "\\\\").replace("|", "\\|").splitlines())

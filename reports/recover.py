@@ -1,11 +1,12 @@
 """From a journal to the results file that a run would have written, had it come to its end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.journal import read
+from bench.journal import Run, read
 from bench.record import SCHEMA, Record, Status, outcomes
+from suites.errors import DlhwError
 
 
 def recover(path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -17,6 +18,15 @@ def recover(path: Path) -> tuple[dict[str, Any], list[str]]:
         DlhwError: there is no journal at `path`.
     """
     runs, damaged = read(path)
+    try:
+        return _recover(runs, damaged)
+    except DlhwError as error:
+        raise DlhwError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DlhwError(f"{path}: a header in it is damaged ({type(error).__name__}: {error})") from error
+
+
+def _recover(runs: Sequence[Run], damaged: int) -> tuple[dict[str, Any], list[str]]:
     last = runs[-1].header
     same = [run for run in runs if run.header.get("key") == last.get("key")]
     found: dict[str, Record] = {}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.load import AXES
+from reports.frames import AXES
 from suites import units
 from suites.errors import DlhwError, did_you_mean
 
@@ -46,6 +46,16 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=lambda name: str(name).replace("_", " "))
 
 
+def require_value(value: str) -> None:
+    """Check the name of a pivot's value.
+
+    Raises:
+        DlhwError: there is none of that name.
+    """
+    if value not in VALUES:
+        raise DlhwError(f"--value {value}: no such value{did_you_mean(value, VALUES)}; values: {', '.join(VALUES)}")
+
+
 def pivot(frame: pd.DataFrame, by: Sequence[str], value: str = "images_per_second") -> pd.DataFrame:
     """The best `value` of the cases that share the axes `by`: the last axis across, the others down.
 
@@ -58,8 +68,7 @@ def pivot(frame: pd.DataFrame, by: Sequence[str], value: str = "images_per_secon
     for axis in by:
         if axis not in known:
             raise DlhwError(f"--by {axis}: no such axis{did_you_mean(axis, known)}; axes: {', '.join(known)}")
-    if value not in VALUES:
-        raise DlhwError(f"--value {value}: no such value{did_you_mean(value, VALUES)}; values: {', '.join(VALUES)}")
+    require_value(value)
     *down, across = by
     rows: dict[Any, dict[str, str]] = {}
     for key, group in frame.groupby(list(by), sort=False, dropna=False):

@@ -84,7 +84,10 @@ class Axes(BaseModel):
     @field_validator(*AXES, mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
-        return value if isinstance(value, list | tuple) else [value]
+        values = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(item, bool) for item in values):
+            raise ValueError("should be a valid integer or text, not true or false")
+        return values
 
     @field_validator(*AXES)
     @classmethod

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,10 +16,18 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16", "amp_bf16", "amp_fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 CompileMode = Literal["eager", "default", "reduce-overhead", "max-autotune"]
 
+_N = "[1-9][0-9]*"
+
+
+def _one_of(kind: Any) -> str:
+    return "|".join(map(re.escape, get_args(kind)))
+
+
 _ID = re.compile(
-    r"(?P<architecture>.+?)(?:@(?P<size>\d+(?:x\d+x\d+)?))?"
-    r"-(?P<mode>inference|training)-b(?P<batch_size>\d+)-(?P<precision>\w+)-(?P<memory_format>\w+)"
-    r"-(?P<compile_mode>eager|default|reduce-overhead|max-autotune)-(?P<device>[\w:]+)-t(?P<threads>\d+)"
+    rf"(?P<architecture>.+?)(?:@(?P<size>{_N}(?:x{_N}x{_N})?))?"
+    rf"-(?P<mode>{_one_of(Mode)})-b(?P<batch_size>{_N})-(?P<precision>{_one_of(Precision)})"
+    rf"-(?P<memory_format>{_one_of(MemoryFormat)})-(?P<compile_mode>{_one_of(CompileMode)})"
+    rf"-(?P<device>[\w:]+)-t(?P<threads>{_N})"
 )
 
 
@@ -92,7 +100,10 @@ class Case:
         parts = match.groupdict()
         shape = _parse_shape(parts["architecture"], parts.pop("size"), text)
         numbers = {"batch_size": int(parts.pop("batch_size")), "threads": int(parts.pop("threads"))}
-        return cls(input_shape=shape, **numbers, **parts)  # type: ignore[arg-type]
+        case = cls(input_shape=shape, **numbers, **parts)  # type: ignore[arg-type]
+        if case.id != text:
+            raise DlhwError(f"{text!r} is no case id; that case's is {case.id}")
+        return case
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -130,7 +141,7 @@ class Budget(BaseModel):
         memory_limit_bytes: private memory that the measuring process may have on the host; None: no limit.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     precision: float = Field(0.01, gt=0, lt=1)
     min_samples: int = Field(6, ge=1)

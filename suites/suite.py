@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from suites.architectures import Shape, default_input_shape
 from suites.axes import AXES, Axes, Machine, devices_of
@@ -32,7 +32,7 @@ class OwnNet(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    input_shape: Shape
+    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
 class Sweep(Axes):
@@ -55,6 +55,9 @@ class SuiteFile(BaseModel):
     def _sweeps_nets_of_known_shape(self) -> "SuiteFile":
         if not self.sweep:
             raise ValueError("a suite needs at least one [[sweep]]")
+        for name in self.architectures:
+            if default_input_shape(name) is not None:
+                raise ValueError(f"[architectures.{name}]: this net has its own input shape; image_size changes it")
         for name in dict.fromkeys(name for sweep in self.sweep for name in sweep.architecture):
             if default_input_shape(name) is None and name not in self.architectures:
                 raise ValueError(
@@ -90,9 +93,8 @@ class Suite:
     @property
     def digest(self) -> str:
         """Changes when a result could: with the way of measuring, not with the set of cases."""
-        budgets = [self.content.measure, *(sweep.measure for sweep in self.content.sweep)]
-        measured = [budget.model_dump(exclude_unset=True) for budget in budgets]
-        return hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()[:12]
+        budgets = {json.dumps(self._budget(sweep).model_dump(), sort_keys=True) for sweep in self.content.sweep}
+        return hashlib.sha256("\n".join(sorted(budgets)).encode()).hexdigest()[:12]
 
     def cases(self, machine: Machine) -> dict[Case, Budget]:
         """Every case with its budget, batch sizes ascending within a configuration.
@@ -101,10 +103,16 @@ class Suite:
         """
         planned: dict[Case, Budget] = {}
         for sweep in self.content.sweep:
-            budget = self.content.measure.model_copy(update=sweep.measure.model_dump(exclude_unset=True))
             for case in self._expand(sweep, machine):
-                planned.setdefault(case, budget)
-        return planned
+                planned.setdefault(case, self._budget(sweep))
+        together: dict[Any, list[Case]] = {}
+        for case in planned:
+            together.setdefault(case.configuration, []).append(case)
+        ordered = (sorted(cases, key=lambda case: case.batch_size) for cases in together.values())
+        return {case: planned[case] for case in itertools.chain(*ordered)}
+
+    def _budget(self, sweep: Sweep) -> Budget:
+        return self.content.measure.model_copy(update=sweep.measure.model_dump(exclude_unset=True))
 
     def _expand(self, sweep: Sweep, machine: Machine) -> Iterator[Case]:
         devices = dict.fromkeys(name for pattern in sweep.device for name in devices_of(pattern, machine))
@@ -158,7 +166,8 @@ def load(name_or_file: str, overrides: Sequence[str] = ()) -> Suite:
         raise DlhwError(f"{path}: {error}") from error
     axes = dict(_parse_override(text) for text in overrides)
     for sweep in data.get("sweep", ()) if isinstance(data.get("sweep"), list) else ():
-        sweep.update(axes)
+        if isinstance(sweep, dict):
+            sweep.update(axes)
     try:
         return Suite(path.stem, path, SuiteFile.model_validate(data))
     except ValidationError as error:
@@ -182,7 +191,7 @@ def _parse_override(text: str) -> tuple[str, list[int | str]]:
         raise DlhwError(f"--axis {text}: unknown axis {axis!r}{did_you_mean(axis, AXES)}; axes: {', '.join(AXES)}")
     if not equals or not values:
         raise DlhwError(f"--axis {text}: expected {axis}=VALUE,VALUE,...")
-    return axis, [int(value) if value.isdigit() else value for value in values.split(",")]
+    return axis, [int(value) if value.isdecimal() else value for value in values.split(",")]
 
 
 def _explain(mistakes: Iterable[Any], path: Path, text: str, overridden: Mapping[str, Any]) -> str:
@@ -220,15 +229,21 @@ def _allowed_keys(place: Sequence[Any]) -> tuple[str, ...]:
 def _line(text: str, place: Sequence[Any]) -> int:
     """The line of a key: tomllib does not tell, so the key is looked for below its table's header."""
     lines = text.splitlines()
-    start = 0
-    if len(place) > 1 and place[0] == "sweep" and isinstance(place[1], int):
-        headers = [number for number, line in enumerate(lines) if line.strip().startswith("[[sweep]]")]
-        start = headers[place[1]] if place[1] < len(headers) else 0
-    elif place and isinstance(place[0], str):
-        start = next((number for number, line in enumerate(lines) if line.strip().startswith(f"[{place[0]}")), 0)
-    keys = [part for part in place if isinstance(part, str)]
-    for key in reversed(keys):
-        for number in range(start, len(lines)):
+    start, end = _table(lines, place)
+    for key in reversed([part for part in place if isinstance(part, str)]):
+        for number in range(start, end):
             if re.match(rf'\s*"?{re.escape(key)}"?\s*=', lines[number]):
                 return number + 1
     return start + 1
+
+
+def _table(lines: Sequence[str], place: Sequence[Any]) -> tuple[int, int]:
+    """Where the table that holds `place` begins, and where the search for its keys ends."""
+    if len(place) > 1 and place[0] == "sweep" and isinstance(place[1], int):
+        headers = [number for number, line in enumerate(lines) if re.match(r"\s*\[\[\s*sweep\s*\]\]", line)]
+        bounds = list(itertools.pairwise([*headers, len(lines)]))
+        return bounds[place[1]] if place[1] < len(bounds) else (0, len(lines))
+    names = [str(part) for part in place[: 2 if place and place[0] == "architectures" else 1]]
+    found = (number for number, line in enumerate(lines)
+             if names and line.strip().startswith("[") and all(name in line for name in names))  # fmt: skip
+    return next(found, 0), len(lines)

@@ -15,7 +15,7 @@ from conftest import ROOT
 from samples import LENET, ended, measured, results, write
 
 from reports.cli import main
-from reports.load import COLUMNS
+from reports.frames import COLUMNS
 
 HOSTILE = ["[bold red]x[/]", "[/]", 'say "x"', "a|b", "two\nlines", "a,b;c\td", "<script>", "$(touch x)", "-rf", "é±µ"]
 BF16 = replace(LENET, precision="bf16")

@@ -125,7 +125,7 @@ def test_nothing_reads_the_environment_when_imported(path):
         ("bench.launch", HEAVY),
         ("bench.sweep", HEAVY),
         ("bench.plugin", {"torch", "torchvision", "numpy", "pandas"}),
-        ("reports.load", {"torch", "torchvision"}),
+        ("reports.frames", {"torch", "torchvision"}),
     ],
 )
 def test_importing_is_light(module, light, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from samples import ENVIRONMENT, LENET, compiled, ended, measured
 
 from bench.journal import Journal
-from reports.load import load
+from reports.frames import load
 from reports.recover import recover
 from suites.errors import DlhwError
 

@@ -6,7 +6,7 @@ import pytest
 from samples import LENET, compiled, ended, measured, write
 
 from reports import tables
-from reports.load import AXES, load
+from reports.frames import AXES, load
 from suites.errors import DlhwError
 
 BF16 = replace(LENET, precision="bf16")

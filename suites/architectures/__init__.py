@@ -81,7 +81,7 @@ def _builder(name: str) -> Callable[[], Any]:
     module_name, _, attribute = path.partition(":")
     try:
         builder = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a person's own module may raise anything
         raise DlhwError(f"architecture {name!r}: {error}") from error
     if not callable(builder):
         raise DlhwError(f"architecture {name!r}: {path} is not callable")

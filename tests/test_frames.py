@@ -12,7 +12,7 @@ from samples import ENVIRONMENT, LENET, compiled, ended, measured, results, writ
 
 from bench.record import Launch, Memory, Sampling, fingerprint
 from reports import tables
-from reports.load import AXES, COLUMNS, load, records
+from reports.frames import AXES, COLUMNS, load, records
 from suites.axes import Axes
 from suites.errors import DlhwError
 

@@ -12,26 +12,28 @@ from bench.record import SCHEMA, Outcome, Record, Status, fingerprint, median_in
 from suites.errors import DlhwError
 
 AXES = (
-    "architecture",
-    "mode",
-    "batch_size",
-    "precision",
-    "memory_format",
-    "compile_mode",
-    "device",
+    "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode", "device",
     "threads",
-)
+)  # fmt: skip
 COLUMNS = (
     "file", "machine", "fingerprint", "suite", "datetime", "torch", "device_model",
-    "id", *AXES, "input_shape", "parameters", "status", "reason",
+    "id", *AXES, "parameters", "status", "reason",
     "samples", "median_seconds", "low_seconds", "high_seconds", "half_width", "images_per_second",
     "step_flops", "forward_flops_per_image", "flops_per_second",
     "peak_bytes", "peak_host_bytes", "base_host_bytes", "peak_allocated_bytes", "peak_reserved_bytes",
     "parameter_bytes",
     "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance",
+    "joules_per_image", "images_per_joule", "mean_power_watts",
     "noisy", "steady", "stop_reason", "cost_seconds",
 )  # fmt: skip
 """In this order; times in seconds, memory in bytes, `half_width` a share of the median."""
+COUNTS = frozenset({
+    "batch_size", "threads", "parameters", "samples", "graph_breaks", "step_flops", "forward_flops_per_image",
+})  # fmt: skip
+FIGURES = frozenset({
+    "half_width", "images_per_second", "flops_per_second", "relative_error", "tolerance", "mean_power_watts",
+    "joules_per_image", "images_per_joule",
+})  # fmt: skip
 
 
 def load(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -45,7 +47,20 @@ def load(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """
     chosen = [paths] if isinstance(paths, str | Path) else list(paths)
     rows = [row for path in chosen for row in _rows(Path(path))]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).convert_dtypes(dtype_backend="numpy_nullable")
+    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    try:
+        return frame.astype({column: _dtype(column) for column in COLUMNS})
+    except (TypeError, ValueError) as error:
+        raise DlhwError(f"{', '.join(map(str, chosen))}: a case in it is damaged ({error})") from error
+
+
+def _dtype(column: str) -> str:
+    """The same for every file, whatever it holds."""
+    if column in COUNTS or column.endswith("_bytes"):
+        return "Int64"
+    if column in FIGURES or column.endswith("_seconds"):
+        return "Float64"
+    return "boolean" if column in {"compile_cached", "steady"} else "string"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -60,15 +75,21 @@ def read(path: Path) -> dict[str, Any]:
         raise DlhwError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DlhwError(f"{path}: this is no text, and so no results file") from error
+    except RecursionError as error:
+        raise DlhwError(f"{path}: nested too deeply for a results file") from error
     except json.JSONDecodeError as error:
         journal = path.with_suffix(".journal.jsonl")
         hint = f"; its journal is whole: dlhw recover {journal} -o {path}" if journal.exists() else ""
         raise DlhwError(f"{path}:{error.lineno}: not valid JSON, cut short perhaps ({error.msg}){hint}") from error
+    except ValueError as error:
+        raise DlhwError(f"{path}: {error}") from error
     if not isinstance(data, dict) or "benchmarks" not in data:
         raise DlhwError(f"{path}: no results file of pytest-benchmark")
     if "dlhw" not in data:
         raise DlhwError(f"{path}: written by pytest-benchmark, but not by dlhw: there are no cases in it")
-    schema = data["dlhw"].get("schema", SCHEMA)
+    schema = data["dlhw"].get("schema", SCHEMA) if isinstance(data["dlhw"], dict) else None
+    if not isinstance(schema, int):
+        raise DlhwError(f"{path}: it does not say which schema it has")
     if schema > SCHEMA:
         raise DlhwError(f"{path}: written by a later dlhw (schema {schema}; this one reads {SCHEMA})")
     return data
@@ -88,21 +109,25 @@ def records(data: Mapping[str, Any]) -> Iterator[Record]:
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     data = read(path)
-    machine = data["machine_info"]
-    models = {device["name"]: device.get("model") for device in machine.get("devices") or ()}
-    common = {
-        "file": str(path),
-        "machine": machine.get("node"),
-        "fingerprint": data["dlhw"].get("fingerprint") or fingerprint(machine),
-        "suite": data["dlhw"].get("suite"),
-        "datetime": data.get("datetime"),
-        "torch": (machine.get("torch") or {}).get("version"),
-    }
     try:
+        machine = data["machine_info"]
+        models = {device["name"]: device.get("model") for device in machine.get("devices") or ()}
+        common = {
+            "file": str(path),
+            "machine": machine.get("node"),
+            "fingerprint": data["dlhw"].get("fingerprint") or _fingerprint(machine),
+            "suite": data["dlhw"].get("suite"),
+            "datetime": data.get("datetime"),
+            "torch": (machine.get("torch") or {}).get("version"),
+        }
         for record in records(data):
             yield {**common, "device_model": models.get(record.case.get("device")), **_row(record)}
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise DlhwError(f"{path}: a case in it is damaged ({type(error).__name__}: {error})") from error
+
+
+def _fingerprint(machine: Mapping[str, Any]) -> str:
+    return fingerprint({**machine, "python": machine.get("python_version")})
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -115,7 +140,7 @@ def _row(record: Record) -> dict[str, Any]:
         "status": str(record.outcome.status),
         "reason": record.outcome.reason,
     }
-    for part in (_timing(record), _memory(record), _rest(record)):
+    for part in (_timing(record), _memory(record), _energy(record), _rest(record)):
         row |= part
     return row
 
@@ -151,6 +176,20 @@ def _memory(record: Record) -> dict[str, Any]:
         "peak_allocated_bytes": allocated,
         "peak_reserved_bytes": memory.peak_reserved_bytes,
         "parameter_bytes": memory.parameter_bytes,
+    }
+
+
+def _energy(record: Record) -> dict[str, Any]:
+    """Joules of the energy window over the images that it worked through."""
+    sensors = record.sensors or {}
+    joules, steps = sensors.get("energy_joules"), sensors.get("window_steps")
+    if not joules or not steps:
+        return {}
+    images = steps * record.case["batch_size"]
+    return {
+        "joules_per_image": joules / images,
+        "images_per_joule": images / joules,
+        "mean_power_watts": sensors.get("mean_power_watts"),
     }
 
 
