@@ -134,5 +134,19 @@ print(memory.resident_bytes() - base)
     assert released < 5 * MIB
 
 
+@linux
+def test_an_earlier_phase_does_not_count_even_where_freed_memory_is_kept():
+    (found,) = run("""
+memory.keep_freed()
+peak = memory.host_peak()
+base = memory.resident_bytes()
+block = b"x" * (64 * MIB)
+del block
+peak.reset()
+print(peak.peak_bytes() - base)
+""")
+    assert found < 5 * MIB
+
+
 def test_the_cpu_has_no_allocator_to_ask():
     assert memory.accelerator_peak("cpu") == (None, None)

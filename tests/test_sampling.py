@@ -114,7 +114,7 @@ def test_the_stop_rule_is_asked_once_a_block():
     assert len(found.seconds) == 20
 
 
-@given(st.lists(st.sampled_from([TICK, 2 * TICK, 5 * TICK]), min_size=1, max_size=30))
+@given(st.lists(st.sampled_from([FAST, 3 * FAST, TICK, 5 * TICK]), min_size=1, max_size=30))
 def test_every_sample_is_kept_in_the_order_of_time(durations):
     clock = FakeClock(durations)
     found = sample(clock.step, clock, Budget(warmup_seconds=0.1))

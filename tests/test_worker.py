@@ -178,8 +178,9 @@ class Process:
         return next((json.loads(line) for line in self._lines if line.strip()), None)
 
     def close(self):
+        self.popen.kill()  # its child, if there is one, dies with it
+        self.popen.wait()
         self.popen.stdin.close()
-        self.popen.wait(60)
         self._lines.close()
 
 

@@ -215,8 +215,9 @@ def test_the_check_leaves_weights_and_no_gradients_behind(make, prepared):
     assert [parameter.grad for parameter in work.net.parameters()] == [None] * 6
 
 
-def test_the_check_runs_what_is_timed(make, prepared):
-    work = make()
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+def test_the_check_runs_what_is_timed(make, prepared, memory_format):
+    work = make(memory_format=memory_format, batch_size=8, precision="bf16")
     shapes, net = [], work.call
 
     def call(x):
