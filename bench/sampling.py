@@ -122,6 +122,6 @@ def noise(samples: Samples, budget: Budget, steal_share: float | None) -> tuple[
         reasons.append(f"{len(samples.seconds)} samples are too few for an interval")
     elif width > budget.precision:
         reasons.append(f"the median is known to ±{100 * width:.1f}% only, wanted ±{100 * budget.precision:g}%")
-    if steal_share is not None and steal_share > 0.01:
+    if steal_share is not None and steal_share > budget.precision:
         reasons.append(f"the hypervisor took {100 * steal_share:.0f}% of the cores' time")
     return tuple(reasons)

@@ -40,12 +40,17 @@ def with_an_empty_head():
     return net
 
 
-def without_convolutions():
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
-
-
 def with_maps_for_output():
     return nn.Conv2d(3, 4, 3)
+
+
+class WithoutConvolutions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3 * 8 * 8, 10)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
 
 
 class WithAuxiliaryHead(nn.Module):
@@ -280,7 +285,7 @@ def test_the_reference_knows_the_net(prepared):
 
 
 def test_a_net_without_convolutions_is_known_as_such(prepared):
-    assert not prepared(f"{__name__}:without_convolutions", IMAGE, "inference", 4).convolutions
+    assert not prepared(f"{__name__}:WithoutConvolutions", IMAGE, "inference", 4).convolutions
 
 
 def test_a_step_of_inference_costs_a_forward_pass_even_where_training_does_more(prepared):
@@ -338,7 +343,7 @@ def test_tolerances_follow_from_the_sensitivity(precision, ratio):
 
 
 def test_the_sensitivity_is_what_rounding_to_bf16_does(prepared):
-    tensors = check.load(prepared(f"{__name__}:without_convolutions", IMAGE, "inference", 4).path)
+    tensors = check.load(prepared(f"{__name__}:WithoutConvolutions", IMAGE, "inference", 4).path)
     images, _ = check.check_batch(IMAGE, 4, 10)
     x, weight, bias = (t.bfloat16().float() for t in (images.flatten(1), *tensors["state"].values()))
     rounded = (x @ weight.T + bias).bfloat16().double()

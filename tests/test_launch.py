@@ -90,7 +90,9 @@ def lenet(**axes):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nets")
     (folder / "launched.py").write_text(NETS)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +101,7 @@ def new_worker(folder):
     workers = []
 
     def new(**options):
-        path = os.pathsep.join((str(options.get("root", ROOT)), str(folder)))
-        workers.append(Worker(environment={"PYTHONPATH": path}, **options))
+        workers.append(Worker(**options))
         return workers[-1]
 
     yield new
@@ -244,7 +245,7 @@ def test_an_interpreter_that_does_not_start_is_one_clear_error(python):
 
 
 def test_closing_leaves_no_process_and_no_files(folder):
-    with Worker(environment={"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}) as worker:
+    with Worker() as worker:
         Launcher(worker).measure(own("fine"), BUDGET)
         template, scratch = worker.pid, worker.scratch
         assert os.getpgid(template) == template
