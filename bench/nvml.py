@@ -42,7 +42,7 @@ def query(name: str, *arguments: Any, **named: Any) -> Reading:
         return Reading(getattr(pynvml, name)(*arguments, **named))
     except AttributeError:
         return Reading(reason=f"this pynvml has no {name}")
-    except pynvml.NVMLError as error:
+    except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError) as error:  # the second is none of the first
         return Reading(reason=f"{name}: {error}")
 
 

@@ -25,7 +25,7 @@ def zones(root: Path = ROOT) -> Reading:
     try:
         found = tuple(Zone(path, int((path / "max_energy_range_uj").read_text()) / 1e6) for path in paths)
         for zone in found:
-            (zone.path / "energy_uj").read_text()
+            int((zone.path / "energy_uj").read_text())
     except PermissionError:
         return Reading(reason=f"{paths[0]}/energy_uj is readable by root alone")
     except (OSError, ValueError) as error:

@@ -135,9 +135,9 @@ class GpuWatch:
         """Take down the state of the moment."""
         if self._phase in WATCHED:
             self._states.append((self._phase, self._now(), self._read(self._gpu.state())))
-            pids = self._gpu.processes()
-            if not pids.reason:
-                self._pids = (self._pids or set()) | set(pids.value)
+            pids = self._read({"processes": self._gpu.processes()}).get("processes")
+            if pids is not None:
+                self._pids = (self._pids or set()) | set(pids)
 
     def summary(self, steps: int | None, pid: int | None) -> dict[str, Any]:
         """Medians over what was watched, and the energy of its window."""

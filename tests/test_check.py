@@ -53,6 +53,17 @@ class WithoutConvolutions(nn.Module):
         return self.linear(x.flatten(1))
 
 
+class Recurrent(nn.Module):
+    """Has a layer that returns more than a tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.linear = nn.LSTM(8, 8, batch_first=True), nn.Linear(8, 10)
+
+    def forward(self, x):
+        return self.linear(self.rows(x[:, 0])[0][:, -1])
+
+
 class WithAuxiliaryHead(nn.Module):
     def __init__(self):
         super().__init__()
@@ -125,6 +136,11 @@ def test_a_right_case_passes(checked, mode, precision, memory_format):
 def test_nets_pass(checked, architecture, axes, mode):
     result = checked(architecture, mode, **axes)
     assert 0 < result.relative_error <= result.tolerance < 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_net_whose_layers_return_tuples_passes(checked, mode):
+    assert passes(checked("Recurrent", mode))
 
 
 def reads_channels_last_as_contiguous(work):
