@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils._pytree import tree_map_only
 
 from bench.flops import forward_flops, step_flops
 from bench.record import Check
@@ -164,7 +165,7 @@ def _count(architecture: str, input_shape: Shape, mode: Mode) -> tuple[int, int,
     try:
         logits = net.eval()(x)
     except (RuntimeError, AssertionError) as error:
-        if input_shape == default_input_shape(architecture):
+        if default_input_shape(architecture) in (None, input_shape):  # a mistake in the net, not in the size
             raise
         raise Unsuitable(f"{architecture} does not take {_text(input_shape)} images: {error}") from error
     if logits.ndim != 2 or len(logits) != len(x):
@@ -241,7 +242,7 @@ def _sensitivity(
         parameter.data = _rounded(parameter.data)
     net.float()
     layers = [module for module in net.modules() if not any(module.children())]
-    hooks = [layer.register_forward_hook(lambda layer, inputs, output: _rounded(output)) for layer in layers]
+    hooks = [layer.register_forward_hook(_rounded_output) for layer in layers]
     output, gradients = _run(net, mode, _rounded(images), labels)
     for hook in hooks:
         hook.remove()
@@ -249,6 +250,10 @@ def _sensitivity(
     if gradients:
         found["gradients"] = _relative_gradients(gradients, references)
     return found
+
+
+def _rounded_output(layer: nn.Module, inputs: Any, output: Any) -> Any:
+    return tree_map_only(torch.Tensor, _rounded, output)  # some layers return several tensors
 
 
 def _rounded(tensor: torch.Tensor) -> torch.Tensor:

@@ -296,7 +296,7 @@ class Launcher:
         """A cache that holds what every compilation needs, made once; None for an eager case."""
         if case.compile_mode == "eager":
             return None
-        if self._compiler_cache is None:
+        if self._compiler_cache is None or not Path(self._compiler_cache).exists():
             self._compiler_cache = str(self._worker.scratch / "compiler")
             Path(self._compiler_cache).mkdir(exist_ok=True)
             self._worker.request("warm_compiler", PREPARE_LIMIT_SECONDS, cache=self._compiler_cache)
@@ -306,7 +306,8 @@ class Launcher:
         """What cases of the same net, shape, mode and number of check images share; made once."""
         images = case.check_images
         key = (case.architecture, case.input_shape, case.mode, images)
-        if key not in self._prepared:
+        known = self._prepared.get(key)
+        if known is None or not (isinstance(known, Outcome) or Path(known["path"]).exists()):
             self._forget_other_nets(case.architecture)
             path = self._worker.scratch / f"{len(self._prepared)}.pt"
             reply = self._worker.request(

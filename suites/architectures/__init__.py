@@ -8,6 +8,7 @@ Three kinds of names are understood:
 """
 
 import importlib
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def _builder(name: str) -> Callable[[], Any]:
     path = ARCHITECTURES[name].builder if name in ARCHITECTURES else name
     module_name, _, attribute = path.partition(":")
     try:
-        builder = getattr(importlib.import_module(module_name), attribute)
+        builder = operator.attrgetter(attribute)(importlib.import_module(module_name))
     except Exception as error:  # a person's own module may raise anything
         raise DlhwError(f"architecture {name!r}: {error}") from error
     if not callable(builder):
