@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -114,6 +115,7 @@ def test_each_fault_is_a_row_and_the_sweep_goes_on(runner):
     assert runner.processes() == {}
 
 
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="torch.compile needs a C++ compiler")
 def test_a_wrong_compiled_result_is_caught(runner):
     write_suite(runner, "wrong_when_compiled", "fine", limit=300, compile_mode="default")
     output = runner.run("--benchmark-json=r.json")
