@@ -268,8 +268,10 @@ class Launcher:
         reply = self._worker.request("describe", START_LIMIT_SECONDS, architectures=list(architectures))
         if reply.result is None or "environment" not in reply.result:
             raise DlhwError(f"the measuring process could not describe this machine:\n{reply.output}")
-        self._devices = {device["name"]: device for device in reply.result["environment"]["devices"]}
-        return dict(reply.result["environment"], worker=reply.result["worker"])
+        environment = reply.result["environment"]
+        devices = [device | sensors.facts_of(device) for device in environment["devices"]]
+        self._devices = {device["name"]: device for device in devices}
+        return dict(environment, devices=devices, worker=reply.result["worker"])
 
     def measure(self, case: Case, budget: Budget, *, once: bool = False) -> tuple[Record, str]:
         """Measure `case`; whatever happens is a record. Also returns the tail of what the process printed."""

@@ -18,7 +18,6 @@ SLOWDOWNS = {
 """Bits of the clocks event reasons that mean: slower than it could be. The others (idle, display, ...) do not."""
 SLOWDOWN_COUNTERS = {74: "power cap", 75: "thermal slowdown", 271: "power brake"}
 """Fields that count the nanoseconds so spent, since the driver was loaded."""
-_ENERGY_JOULES = 1e-3
 _POWER_INSTANT, _SCOPE_GPU = 186, 0
 
 
@@ -101,7 +100,7 @@ class Gpu:
         """What only ever grows, unless the driver is reset."""
         names = {name: self._field(number).map(lambda ns: ns / 1e9)
                  for number, name in SLOWDOWN_COUNTERS.items()}  # fmt: skip
-        energy = self._ask("nvmlDeviceGetTotalEnergyConsumption").map(lambda milli: milli * _ENERGY_JOULES)
+        energy = self._ask("nvmlDeviceGetTotalEnergyConsumption").map(lambda milli: milli / 1e3)
         errors = self._ask("nvmlDeviceGetTotalEccErrors", 1, 0)  # uncorrected, since the last reset
         return {"energy_joules": energy, "uncorrected_ecc_errors": errors, **names}
 

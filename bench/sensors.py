@@ -21,7 +21,9 @@ PERIOD_SECONDS = 0.1
 SHORTEST_WINDOW_SECONDS = 5.0
 """Below it a counter's step and a power reading's lag are too large a share (arXiv 2312.02741)."""
 DISAGREEMENT = 0.1
-"""Counter and integrated power further apart than this are reported."""
+"""Counter and integrated power further apart than this are told as the energy's `reason`."""
+SLOWED = 0.01
+"""A slowdown for a smaller share of the time does not make a measurement noisy."""
 WATCHED = frozenset({"sampling", "energy"})
 
 
@@ -52,6 +54,15 @@ def watch_for(device: Mapping[str, Any], now: Callable[[], float] = time.monoton
         return Nothing(f"no sensors are known for {device['name']}")
     gpu = nvml.gpu_of(device["uuid"])
     return Nothing(gpu.reason) if gpu.reason else GpuWatch(gpu.value, now)
+
+
+def facts_of(device: Mapping[str, Any]) -> dict[str, Any]:
+    """What the driver adds to a device that `bench.environment` described: nothing where there is none to ask."""
+    if not device["name"].startswith("cuda") or not device.get("uuid"):
+        return {}
+    gpu = nvml.gpu_of(device["uuid"])
+    values, reasons = nvml.split(gpu.value.facts() if not gpu.reason else {"gpu": gpu})
+    return {"driver": values.get("driver"), "nvml": values, "nvml_reasons": reasons}
 
 
 class Nothing:
@@ -143,10 +154,12 @@ class GpuWatch:
         """Medians over what was watched, and the energy of its window."""
         begin, before, end, after = self._counters.get("energy", (0.0, {}, 0.0, {}))
         window = _window(_growth(before, after, "energy_joules", self._reasons), end - begin, steps)
+        integrated = self._integrated(window["energy_joules"])
         return {
             "source": "NVML, the whole GPU of a slice" if self._gpu.sliced else "NVML",
             **window,
-            **self._integrated(window["energy_joules"]),
+            **integrated,
+            "reason": window["reason"] or _disagreeing(integrated["disagreement"]),
             **self._medians(),
             "temperature_celsius": max(self._values("temperature_celsius"), default=None),
             "throttle_reasons": self._throttled(),
@@ -182,8 +195,7 @@ class GpuWatch:
             return {"integrated_joules": None, "disagreement": None}
         pairs = list(itertools.pairwise(points))
         joules = sum((later - at) * (watts + next_watts) / 2 for (at, watts), (later, next_watts) in pairs)
-        share = abs(counted_joules - joules) / counted_joules if counted_joules else None
-        return {"integrated_joules": joules, "disagreement": share}
+        return {"integrated_joules": joules, "disagreement": abs(counted_joules - joules) / counted_joules}
 
     def _throttled(self) -> dict[str, float]:
         """Slowdown -> share of the watched moments, or of the watched time where the driver counts more."""
@@ -223,7 +235,8 @@ def noise(sensors: Mapping[str, Any] | None) -> tuple[str, ...]:
         return ()
     found = []
     for name, share in sorted((sensors.get("throttle_reasons") or {}).items()):
-        found.append(f"the GPU was slowed down for {100 * share:.0f}% of the time ({name})")
+        if share >= SLOWED:
+            found.append(f"the GPU was slowed down for {100 * share:.0f}% of the time ({name})")
     if sensors.get("other_processes"):
         found.append(f"{sensors['other_processes']} other processes were computing on the GPU")
     return tuple(found)
@@ -242,6 +255,12 @@ def _window(energy: Reading, seconds: float, steps: int | None) -> dict[str, Any
         "mean_power_watts": None if energy.reason else energy.value / seconds,
         "reason": energy.reason,
     }
+
+
+def _disagreeing(share: float | None) -> str:
+    if share is None or share <= DISAGREEMENT:
+        return ""
+    return f"the counter and the integrated power differ by {100 * share:.0f}%"
 
 
 def _growth(before: Mapping[str, Any], after: Mapping[str, Any], name: str, reasons: Mapping[str, str]) -> Reading:

@@ -167,6 +167,7 @@ def test_a_counter_that_disagrees_with_the_power_is_told(driver):
     finally:
         type(driver)._nvmlDeviceGetPowerUsage = before
     assert (found["energy_joules"], found["integrated_joules"], found["disagreement"]) == (1200, 600, 0.5)
+    assert found["reason"] == "the counter and the integrated power differ by 50%"
 
 
 def test_throttling_is_flagged_with_its_share(driver):
@@ -254,6 +255,21 @@ def test_facts_have_values_or_reasons(driver):
     values, reasons = nvml.split(nvml.gpu_of("GPU-aaaa").value.facts())
     assert values == {"name": "Fake H200", "driver": "580.65"}
     assert reasons["power_limit_watts"] == "nvmlDeviceGetEnforcedPowerLimit: Not Supported"
+
+
+def test_a_device_is_described_with_its_driver_and_what_it_does_not_tell(driver):
+    facts = sensors.facts_of({"name": "cuda:1", "uuid": "GPU-bbbb"})
+    assert (facts["driver"], facts["nvml"]["name"]) == ("580.65", "Fake H200")
+    assert "ecc" in facts["nvml_reasons"]
+    unknown = sensors.facts_of({"name": "cuda:1", "uuid": "GPU-dddd"})
+    assert (unknown["driver"], unknown["nvml"]) == (None, {})
+    assert unknown["nvml_reasons"] == {"gpu": "nvmlDeviceGetHandleByUUID: Not Found"}
+    assert sensors.facts_of({"name": "cpu", "uuid": None}) == {}
+
+
+def test_a_slowdown_too_short_to_matter_is_kept_but_is_no_noise():
+    assert sensors.noise({"throttle_reasons": {"power cap": 0.009}}) == ()
+    assert sensors.noise({"throttle_reasons": {"power cap": 0.01}}) != ()
 
 
 def test_without_a_driver_there_is_a_reason():
