@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench import progress
+from bench import options, progress
 from bench.record import SCHEMA, Record, Status, outcomes, plain
 from bench.sweep import Sweep
 from suites import suite, units
@@ -73,6 +73,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "measure the rest, and those that crashed or failed",
     )
 
+    options.add(group)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sweep(mode): a test that stands for all cases of a mode")
@@ -81,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("dist", "no") != "no" or os.environ.get("PYTEST_XDIST_WORKER"):
         raise pytest.UsageError("dlhw measures one case at a time: run pytest bench/ without xdist (-n, --dist)")
     try:
-        chosen = suite.load(config.getoption("suite"), config.getoption("axis"))
+        chosen = suite.load(config.getoption("suite"), config.getoption("axis"), options.budget_changes(config))
     except DlhwError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[SWEEP] = Sweep(chosen, _journal_path(config), resume=config.getoption("resume"))

@@ -1,12 +1,12 @@
 """What a person sees while a sweep runs: lines of text, made of records."""
 
-import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bench.record import Record, Status, median_interval
+from bench.record import Record, Status
+from bench.summary import Summary, summarise
 from suites import units
 
 WORDS = {
@@ -39,17 +39,22 @@ def line(record: Record) -> str:
     """`id  median [low, high]  images/s  ±half width  memory`, or the reason why there is none of it."""
     if record.outcome.status is not Status.MEASURED:
         return f"{record.id}  {record.outcome.reason}"
-    median = statistics.median(record.seconds)
-    low, high = median_interval(record.seconds) or (None, None)
-    half_width = None if low is None or high is None else (high - low) / 2 / median
+    found = summarise(record)
     parts = [
-        units.interval(median, low, high),
-        units.images_per_second(record.case["batch_size"] / median),
-        f"±{units.percent(half_width)}",
+        units.interval(found.median_seconds, found.low_seconds, found.high_seconds),
+        units.images_per_second(record.case["batch_size"] / found.median_seconds),
+        f"±{units.percent(found.half_width)}{_launches(found)}",
         units.octets(peak_bytes(record)),
     ]
     noisy = "; ".join(record.sampling.noisy) if record.sampling else ""
     return "  ".join([record.id, *parts, *([noisy] if noisy else [])])
+
+
+def _launches(found: Summary) -> str:
+    """How the spread between launches compares with the one within."""
+    if found.launches == 1:
+        return ""
+    return f" between {found.launches} launches (±{units.percent(found.within_half_width)} within one)"
 
 
 def peak_bytes(record: Record) -> int | None:

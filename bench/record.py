@@ -7,11 +7,9 @@ in bytes, None for unknown. Statistics are functions of the raw samples and are 
 import hashlib
 import json
 import math
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Self
 
 SCHEMA = 1
@@ -77,18 +75,30 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """One process that measured the case."""
+    """One process that measured the case, and what happened on the host while it sampled.
+
+    Attributes:
+        stolen_share: of all cores' time, taken by the hypervisor for other machines.
+        other_cores: how many cores' worth of time other processes used.
+        switches_per_second: how often a thread of the process was put aside for another.
+    """
 
     samples: int
     warmup_steps: int
     steady: bool
     median_seconds: float
+    steps_per_sample: int = 1
+    stop_reason: str = ""
+    stolen_share: float | None = None
+    other_cores: float | None = None
+    switches_per_second: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the samples were taken.
+    """How the samples were taken, over all launches.
 
+    `steps_per_sample` is the most of any launch, `stop_reason` the one of the launch that was known least.
     `synchronised_seconds` is the second series of an accelerator, each step waited for: its latency.
     """
 
@@ -107,7 +117,7 @@ class Record:
     Attributes:
         id: the case's id.
         case: the case's fields, and its net's number of `parameters` where that is known.
-        seconds: samples of one step, in the order of time, none left out.
+        seconds: samples of one step, in the order of time, none left out; launch after launch.
         cost: seconds that each phase of the work took; `total` from request to end, process start included.
     """
 
@@ -219,33 +229,3 @@ def fingerprint(environment: Mapping[str, Any]) -> str:
         "python": environment.get("python"),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def median_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
-    """Bounds of the median by order statistics; no distribution is assumed, only independence.
-
-    None where there are too few samples for the confidence (fewer than 6 for 95 %).
-    Source: David & Nagaraja, Order Statistics, section 7.1.
-    """
-    rank = _interval_rank(len(samples), confidence)
-    if rank is None:
-        return None
-    ordered = sorted(samples)
-    return ordered[rank], ordered[-1 - rank]
-
-
-@lru_cache(maxsize=4096)
-def _interval_rank(count: int, confidence: float) -> int | None:
-    """Largest r such that [x_(r), x_(count-1-r)], counted from 0, holds the median with `confidence`.
-
-    Each end may miss with (1 - confidence) / 2: P(B <= r) for B binomial(count, 1/2).
-    """
-    miss = (1 - confidence) / 2
-    if count > 1000:  # the normal approximation is then within one rank of the exact one
-        return math.floor((count - statistics.NormalDist().inv_cdf(1 - miss) * math.sqrt(count)) / 2) - 1
-    rank, term, below = -1, 1, 1
-    while below <= miss * 2**count:
-        rank += 1
-        term = term * (count - rank) // (rank + 1)
-        below += term
-    return rank if rank >= 0 else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.clock import Clock, Step
-from bench.record import median_interval
+from bench.summary import half_width
 from suites.case import Budget
 
 WINDOW_SECONDS = 0.03
@@ -65,11 +65,12 @@ def sample(step: Step, clock: Clock, budget: Budget, limit_seconds: float = math
 def warm_up(step: Step, clock: Clock, limit_seconds: float) -> WarmUp:
     """Step until two successive windows agree, or for `limit_seconds`; at least two windows."""
     start = clock.now()
-    previous = statistics.median(clock.samples(step, 1, 1))
+    shortest = clock.overhead_seconds  # a device's clock may tell 0 s for a step shorter than its tick
+    previous = max(shortest, *clock.samples(step, 1, 1))
     steps = 1
     while True:
         window = max(1, math.floor(WINDOW_SECONDS / previous))
-        median = statistics.median(clock.samples(step, 1, window))
+        median = max(shortest, statistics.median(clock.samples(step, 1, window)))
         steps += window
         if abs(median - previous) <= STEADY * previous:
             return WarmUp(steps, True, median)
@@ -102,26 +103,3 @@ def stop_reason(seconds: Sequence[float], elapsed_seconds: float, budget: Budget
     if half_width(seconds) <= budget.precision:
         return "precision"
     return "max_seconds" if elapsed_seconds >= budget.max_seconds else ""
-
-
-def half_width(seconds: Sequence[float]) -> float:
-    """Half the median's 95 % interval, as a share of the median; infinite with too few samples."""
-    interval = median_interval(seconds)
-    if interval is None:
-        return math.inf
-    return (interval[1] - interval[0]) / 2 / statistics.median(seconds)
-
-
-def noise(samples: Samples, budget: Budget, steal_share: float | None) -> tuple[str, ...]:
-    """Why the measurement is noisy, in plain words; empty if nothing says so."""
-    reasons = []
-    if not samples.warm_up.steady:
-        reasons.append(f"no steady state within {budget.warmup_seconds:g} s of warm-up")
-    width = half_width(samples.seconds)
-    if math.isinf(width):
-        reasons.append(f"{len(samples.seconds)} samples are too few for an interval")
-    elif width > budget.precision:
-        reasons.append(f"the median is known to ±{100 * width:.1f}% only, wanted ±{100 * budget.precision:g}%")
-    if steal_share is not None and steal_share > budget.precision:
-        reasons.append(f"the hypervisor took {100 * steal_share:.0f}% of the cores' time")
-    return tuple(reasons)

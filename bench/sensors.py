@@ -216,30 +216,27 @@ class GpuWatch:
 
 
 def join(record: Record, watch: Watch, pid: int | None) -> Record:
-    """`record` with what `watch` saw, and what of it makes the measurement noisy.
+    """`record` with what `watch` saw.
 
     Args:
         pid: of the process that measured.
     """
     if record.sampling is None:
         return record
-    steps = (record.sensors or {}).get("window_steps")
-    found = watch.summary(steps, pid)
-    sampling = replace(record.sampling, noisy=record.sampling.noisy + noise(found))
-    return replace(record, sensors=found, sampling=sampling)
+    return replace(record, sensors=watch.summary((record.sensors or {}).get("window_steps"), pid))
 
 
-def noise(sensors: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Why what the sensors say makes a measurement noisy, in plain words."""
-    if not sensors:
-        return ()
-    found = []
-    for name, share in sorted((sensors.get("throttle_reasons") or {}).items()):
-        if share >= SLOWED:
-            found.append(f"the GPU was slowed down for {100 * share:.0f}% of the time ({name})")
+def noise(sensors: Mapping[str, Any] | None) -> dict[str, str]:
+    """Why what the sensors say makes a measurement noisy: kind -> reason in plain words."""
+    sensors = sensors or {}
+    found = {
+        f"throttle {name}": f"the GPU was slowed down for {100 * share:.0f}% of the time ({name})"
+        for name, share in sorted((sensors.get("throttle_reasons") or {}).items())
+        if share >= SLOWED
+    }
     if sensors.get("other_processes"):
-        found.append(f"{sensors['other_processes']} other processes were computing on the GPU")
-    return tuple(found)
+        found["company"] = f"{sensors['other_processes']} other processes were computing on the GPU"
+    return found
 
 
 def _window(energy: Reading, seconds: float, steps: int | None) -> dict[str, Any]:

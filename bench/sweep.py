@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.journal import Journal, read, reusable
-from bench.launch import Launcher, Worker, preload_for
+from bench.launch import Worker
+from bench.launcher import Launcher, preload_for
 from bench.record import Outcome, Record, Status, fingerprint
 from suites.axes import Machine, impossible
 from suites.case import Budget, Case
@@ -48,7 +49,8 @@ class Sweep:
             return
         compiled = any(mode != "eager" for sweep in self.suite.content.sweep for mode in sweep.compile_mode)
         self._worker = Worker(preload=preload_for(self.suite.architectures, compiled=compiled))
-        self._launcher = Launcher(self._worker)
+        self._fresh = Worker(fork=False)
+        self._launcher = Launcher(self._worker, self._fresh)
         self.environment = self._launcher.describe(self.suite.architectures)
         if unknown := self.environment["unknown_architectures"]:
             raise DlhwError("\n".join(f"{self.suite.path}: {reason}" for reason in unknown.values()))
@@ -120,6 +122,7 @@ class Sweep:
         """End the measuring process and close the journal."""
         if self._worker is not None:
             self._worker.close()
+            self._fresh.close()
         if self._journal is not None:
             self._journal.close()
 

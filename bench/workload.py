@@ -33,6 +33,7 @@ class Workload:
     Attributes:
         net: holds the weights, in the case's dtype and memory format.
         call: what the step calls: `net`, or what torch.compile made of it.
+        optimizer: None in inference: making one imports Dynamo, more than a second of a fresh process.
         scaler: scales the loss in fp16 training; None elsewhere.
     """
 
@@ -41,7 +42,7 @@ class Workload:
     call: Callable[[torch.Tensor], torch.Tensor]
     images: torch.Tensor
     labels: torch.Tensor
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | None
     scaler: torch.amp.GradScaler | None
 
     @property
@@ -51,7 +52,7 @@ class Workload:
 
     def step(self) -> torch.Tensor:
         """One step of the case's mode; returns the logits or the loss."""
-        return self._infer(self.images) if self.case.mode == "inference" else self._train()
+        return self._infer(self.images) if self.optimizer is None else self._train(self.optimizer)
 
     @contextlib.contextmanager
     def context(self) -> Iterator[None]:
@@ -77,23 +78,23 @@ class Workload:
         with _autocast(self.case):
             return self.call(images)
 
-    def _train(self) -> torch.Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
+    def _train(self, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+        optimizer.zero_grad(set_to_none=True)
         with _autocast(self.case):
             loss = functional.cross_entropy(self.call(self.images), self.labels)
         if self.scaler is None:
             loss.backward()
-            self.optimizer.step()
+            optimizer.step()
         else:
             self.scaler.scale(loss).backward()
-            self.scaler.step(self.optimizer)
+            self.scaler.step(optimizer)
             self.scaler.update()
         return loss
 
     def _finite_gradients(self, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Logits and sampled gradients. A scaler starts too high on purpose: lower it, as training would."""
         while True:
-            self.optimizer.zero_grad(set_to_none=True)
+            self.net.zero_grad(set_to_none=True)
             with _autocast(self.case):
                 output = self.call(x)
                 loss = functional.cross_entropy(output, labels)
@@ -102,7 +103,7 @@ class Workload:
             gradients = check.sampled_gradients(self.net, scale)
             finite = all(bool(gradient.isfinite().all()) for gradient in gradients.values())
             if finite or self.scaler is None or scale <= 1:
-                self.optimizer.zero_grad(set_to_none=True)
+                self.net.zero_grad(set_to_none=True)
                 return output, gradients
             self.scaler.update(scale / 2)
 
@@ -124,7 +125,7 @@ def workload(case: Case, tensors: Mapping[str, Any]) -> Workload:
         call=call,
         images=_place(images, case),
         labels=labels.to(case.device),
-        optimizer=torch.optim.SGD(net.parameters(), lr=LEARNING_RATE),
+        optimizer=torch.optim.SGD(net.parameters(), lr=LEARNING_RATE) if case.mode == "training" else None,
         scaler=torch.amp.GradScaler(case.device.partition(":")[0]) if scaled else None,
     )
 

@@ -49,6 +49,19 @@ def run(context: typer.Context) -> NoReturn:
 
 
 @app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the numbers behind each finding.")] = False,
+) -> NoReturn:
+    """Tell what this machine is, how far its numbers can be trusted, and what to do about it.
+
+    Takes about a minute; nothing else should run. Exit code: 0 good, 1 usable with warnings, 2 not usable.
+    """
+    from reports import diagnosis
+
+    raise typer.Exit(diagnosis.run(as_json=as_json))
+
+
+@app.command()
 def suites(
     name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE.toml]", help="A suite, to see its cases.")] = None,
     axis: Annotated[

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.record import SCHEMA, Outcome, Record, Status, fingerprint, median_interval
+from bench.record import SCHEMA, Outcome, Record, Sampling, Status, fingerprint
+from bench.summary import percentile, summarise
 from suites.errors import DlhwError
 
 AXES = (
@@ -18,7 +19,8 @@ AXES = (
 COLUMNS = (
     "file", "machine", "fingerprint", "suite", "datetime", "torch", "device_model",
     "id", *AXES, "parameters", "status", "reason",
-    "samples", "median_seconds", "low_seconds", "high_seconds", "half_width", "images_per_second",
+    "launches", "samples", "median_seconds", "low_seconds", "high_seconds", "half_width", "within_half_width",
+    "p90_seconds", "p99_seconds", "latency_seconds", "images_per_second",
     "step_flops", "forward_flops_per_image", "flops_per_second",
     "peak_bytes", "peak_host_bytes", "base_host_bytes", "peak_allocated_bytes", "peak_reserved_bytes",
     "parameter_bytes",
@@ -26,13 +28,18 @@ COLUMNS = (
     "joules_per_image", "images_per_joule", "mean_power_watts",
     "noisy", "steady", "stop_reason", "cost_seconds",
 )  # fmt: skip
-"""In this order; times in seconds, memory in bytes, `half_width` a share of the median."""
+"""In this order; times in seconds, memory in bytes, half widths a share of the median.
+
+`half_width` is between launches where there are several, else within the one, as `within_half_width` always is.
+Percentiles are of single steps, and None where too few of them stand behind one.
+"""
 COUNTS = frozenset({
-    "batch_size", "threads", "parameters", "samples", "graph_breaks", "step_flops", "forward_flops_per_image",
+    "batch_size", "threads", "parameters", "launches", "samples", "graph_breaks", "step_flops",
+    "forward_flops_per_image",
 })  # fmt: skip
 FIGURES = frozenset({
-    "half_width", "images_per_second", "flops_per_second", "relative_error", "tolerance", "mean_power_watts",
-    "joules_per_image", "images_per_joule",
+    "half_width", "within_half_width", "images_per_second", "flops_per_second", "relative_error", "tolerance",
+    "mean_power_watts", "joules_per_image", "images_per_joule",
 })  # fmt: skip
 
 
@@ -148,20 +155,35 @@ def _row(record: Record) -> dict[str, Any]:
 def _timing(record: Record) -> dict[str, Any]:
     if not record.seconds:
         return {}
-    median = statistics.median(record.seconds)
-    low, high = median_interval(record.seconds) or (None, None)
+    found = summarise(record)
     step = record.flops.step if record.flops else None
+    sampling = record.sampling
+    single_steps = record.seconds if sampling and sampling.steps_per_sample == 1 else ()
     return {
+        "launches": found.launches,
         "samples": len(record.seconds),
-        "median_seconds": median,
-        "low_seconds": low,
-        "high_seconds": high,
-        "half_width": None if low is None or high is None else (high - low) / 2 / median,
-        "images_per_second": record.case["batch_size"] / median,
+        "median_seconds": found.median_seconds,
+        "low_seconds": found.low_seconds,
+        "high_seconds": found.high_seconds,
+        "half_width": found.half_width,
+        "within_half_width": found.within_half_width,
+        "p90_seconds": percentile(single_steps, 0.9),
+        "p99_seconds": percentile(single_steps, 0.99),
+        "latency_seconds": _latency(sampling, found.median_seconds),
+        "images_per_second": record.case["batch_size"] / found.median_seconds,
         "step_flops": step,
         "forward_flops_per_image": record.flops.forward_per_image if record.flops else None,
-        "flops_per_second": step / median if step else None,
+        "flops_per_second": step / found.median_seconds if step else None,
     }
+
+
+def _latency(sampling: Sampling | None, median_seconds: float) -> float | None:
+    """From a step's call until the device has done it; on the CPU a step is done when it returns."""
+    if sampling is None:
+        return None
+    if sampling.synchronised_seconds:
+        return statistics.median(sampling.synchronised_seconds)
+    return median_seconds if sampling.clock == "perf_counter" else None
 
 
 def _memory(record: Record) -> dict[str, Any]:

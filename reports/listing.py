@@ -31,7 +31,8 @@ def cases(name: str, overrides: Sequence[str]) -> tuple[pd.DataFrame, str]:
     Raises:
         DlhwError: there is no such suite, it has mistakes, or torch cannot be asked.
     """
-    from bench.launch import Launcher, Worker
+    from bench.launch import Worker
+    from bench.launcher import Launcher
     from bench.sweep import machine_of
 
     chosen = suite.load(name, overrides)

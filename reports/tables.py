@@ -17,6 +17,10 @@ VALUES: dict[str, tuple[str, Callable[[Any], str], bool]] = {
     "flops_per_second": ("FLOP/s", lambda value: units.rate(value, "FLOP/s"), True),
     "peak_bytes": ("peak memory", units.octets, False),
     "half_width": ("noise", units.percent, False),
+    "within_half_width": ("noise within a launch", units.percent, False),
+    "p90_seconds": ("90th percentile", units.seconds, False),
+    "p99_seconds": ("99th percentile", units.seconds, False),
+    "latency_seconds": ("latency", units.seconds, False),
     "compile_seconds": ("compile time", units.seconds, False),
     "relative_error": ("distance from fp64", units.error, False),
 }
@@ -39,7 +43,10 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
         units.interval(*(_number(value) for value in row))
         for row in frame[["median_seconds", "low_seconds", "high_seconds"]].itertuples(index=False)
     ]
-    for column in ("images_per_second", "flops_per_second", "peak_bytes", "half_width"):
+    columns = ["images_per_second", "flops_per_second", "peak_bytes", "half_width"]
+    if (frame["launches"] > 1).any():
+        columns.append("within_half_width")
+    for column in columns:
         title, text, _ = VALUES[column]
         table[title] = [text(_number(value)) for value in frame[column]]
     table["verdict"] = [_verdict(*row) for row in frame[["status", "noisy", "reason"]].itertuples(index=False)]

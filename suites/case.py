@@ -127,9 +127,11 @@ def _parse_shape(architecture: str, size: str | None, text: str) -> Shape:
 
 
 class Budget(BaseModel):
-    """How long one case is measured for, and when it is given up.
+    """How long one case is measured for, and when it is given up; but for `launches` all is one launch's.
 
     Attributes:
+        launches: fresh processes that measure the case, one after the other. One says nothing of how much
+            processes of the same code differ; two to five give an interval by Student's t, more by ranks.
         precision: wanted half width of the median's 95 % interval, as a share of the median; sampling
             ends once it is reached.
         min_samples: never fewer; the interval needs 6.
@@ -143,6 +145,7 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    launches: int = Field(1, ge=1)
     precision: float = Field(0.01, gt=0, lt=1)
     min_samples: int = Field(6, ge=1)
     min_seconds: float = Field(0.2, ge=0)
@@ -151,3 +154,9 @@ class Budget(BaseModel):
     time_limit_seconds: float = Field(60.0, gt=0)
     energy_seconds: float = Field(0.0, ge=0)
     memory_limit_bytes: int | None = Field(None, gt=0)
+
+    def updated(self, changes: Mapping[str, Any]) -> Self:
+        """The budget with `changes`; more time to sample does not come off the time limit."""
+        more_seconds = max(0.0, changes.get("max_seconds", 0.0) - self.max_seconds)
+        limit = {"time_limit_seconds": self.time_limit_seconds + more_seconds}
+        return self.model_copy(update=limit | dict(changes))

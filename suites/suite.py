@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from suites.errors import DlhwError, did_you_mean
 FOLDER = Path(__file__).parent
 OVERHEAD_SECONDS = 0.5
 COMPILE_SECONDS = 20.0
+START_SECONDS = 3.0
+"""A fresh interpreter imports torch."""
 _UNION_MEMBERS = (
     "constrained-int",
     "literal['all']",
@@ -73,12 +75,14 @@ class Suite:
     Attributes:
         name: of the suite, or of its file.
         path: where it was read from.
-        content: what the file says, overrides of the command line included.
+        content: what the file says, axes of the command line included.
+        changes: fields of every budget that the command line sets.
     """
 
     name: str
     path: Path
     content: SuiteFile
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def description(self) -> str:
@@ -112,7 +116,8 @@ class Suite:
         return {case: planned[case] for case in itertools.chain(*ordered)}
 
     def _budget(self, sweep: Sweep) -> Budget:
-        return self.content.measure.model_copy(update=sweep.measure.model_dump(exclude_unset=True))
+        budget = self.content.measure.model_copy(update=sweep.measure.model_dump(exclude_unset=True))
+        return budget.updated(self.changes)
 
     def _expand(self, sweep: Sweep, machine: Machine) -> Iterator[Case]:
         devices = dict.fromkeys(name for pattern in sweep.device for name in devices_of(pattern, machine))
@@ -140,7 +145,8 @@ def seconds_of(case: Case, budget: Budget) -> float:
     compiling = 0.0 if case.compile_mode == "eager" else COMPILE_SECONDS
     energy = 0.0 if case.device == "cpu" else budget.energy_seconds
     measuring = OVERHEAD_SECONDS + budget.warmup_seconds + budget.max_seconds + energy
-    return min(measuring, budget.time_limit_seconds) + compiling
+    launch = min(measuring, budget.time_limit_seconds) + compiling
+    return launch if budget.launches == 1 else budget.launches * (launch + START_SECONDS)
 
 
 def named() -> tuple[str, ...]:
@@ -148,12 +154,13 @@ def named() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
-def load(name_or_file: str, overrides: Sequence[str] = ()) -> Suite:
+def load(name_or_file: str, overrides: Sequence[str] = (), changes: Mapping[str, Any] | None = None) -> Suite:
     """Read and validate a suite.
 
     Args:
         name_or_file: a name of `named()`, or the path of a TOML file.
         overrides: `axis=value,value`, as `--axis` gives them; each redefines an axis in every sweep.
+        changes: fields of `Budget` and values, as the options for them give them, valid; for every case.
 
     Raises:
         DlhwError: with every mistake at once, each with its file and line or its option.
@@ -169,7 +176,7 @@ def load(name_or_file: str, overrides: Sequence[str] = ()) -> Suite:
         if isinstance(sweep, dict):
             sweep.update(axes)
     try:
-        return Suite(path.stem, path, SuiteFile.model_validate(data))
+        return Suite(path.stem, path, SuiteFile.model_validate(data), dict(changes or {}))
     except ValidationError as error:
         raise DlhwError(_explain(error.errors(), path, text, axes)) from error
 

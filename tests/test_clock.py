@@ -4,12 +4,11 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
+from devices import MS, Device
 
 from bench import clock, sampling
 from bench.clock import AcceleratorClock, HostClock, clock_for
 from suites.case import Budget
-
-MS = 2**-10  # close to a millisecond, and exact in binary
 
 
 @pytest.fixture
@@ -23,41 +22,6 @@ def host(monkeypatch):
 
     monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=perf_counter))
     return host
-
-
-class Device:
-    """Works through a queue, behind the host: a launch costs the host time, a kernel the device.
-
-    Kernel number n takes `kernels[n % len(kernels)]` seconds.
-    """
-
-    def __init__(self, host, launch, kernels):
-        self.host, self.launch, self.kernels = host, launch, itertools.cycle(kernels)
-        self.free = 0.0
-
-    def step(self):
-        self.host.time += self.launch
-        self.free = max(self.free, self.host.time) + next(self.kernels)
-
-    def synchronise(self):
-        self.host.time = max(self.host.time, self.free)
-
-    def event(self):
-        return Event(self)
-
-
-class Event:
-    """Holds the device's time; read before the device got there, it is as wrong as the host's time then."""
-
-    def __init__(self, device):
-        self.device = device
-
-    def record(self):
-        self.at = max(self.device.free, self.device.host.time)
-
-    def elapsed_time(self, other):
-        now = self.device.host.time
-        return (min(other.at, now) - min(self.at, now)) * 1e3
 
 
 def check(clock_class, host, launch, kernel):

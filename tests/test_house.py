@@ -11,8 +11,8 @@ from samples import measured, write
 
 PACKAGES = ("suites", "bench", "reports")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-OF_BENCH = {"bench.record", "bench.journal"}
-LAZY_OF_BENCH = {"bench.launch", "bench.sweep"}
+OF_BENCH = {"bench.record", "bench.summary", "bench.journal", "bench.findings"}
+LAZY_OF_BENCH = {"bench.launch", "bench.launcher", "bench.sweep", "bench.doctor"}
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "scipy", "plotly", "jinja2", "pytest", "pytest_benchmark"}
 LISTS_MODULES = """
 import sys
@@ -102,7 +102,7 @@ def test_torch_is_imported_by_bench_and_nets_only(path):
         assert tops(names(ast.walk(tree(path)))) & {"torch", "torchvision"} == set()
 
 
-@pytest.mark.parametrize("name", ["record", "journal"])
+@pytest.mark.parametrize("name", ["record", "summary", "journal"])
 def test_the_format_needs_the_standard_library_only(name):
     used = tops(names(ast.walk(tree(ROOT / "bench" / f"{name}.py"))))
     assert used - set(sys.stdlib_module_names) <= {"bench", "suites"}
@@ -123,6 +123,8 @@ def test_nothing_reads_the_environment_when_imported(path):
         ("bench.record", HEAVY),
         ("bench.journal", HEAVY),
         ("bench.launch", HEAVY),
+        ("bench.launcher", HEAVY),
+        ("bench.doctor", HEAVY),
         ("bench.sweep", HEAVY),
         ("bench.plugin", {"torch", "torchvision", "numpy", "pandas"}),
         ("reports.frames", {"torch", "torchvision"}),
@@ -139,6 +141,7 @@ def test_importing_is_light(module, light, tmp_path):
         (["--help"], HEAVY),
         (["table", "--help"], HEAVY),
         (["recover", "--help"], HEAVY),
+        (["doctor", "--help"], HEAVY),
         (["suites"], {"torch", "torchvision"}),
         (["suites", "quick"], {"torch", "torchvision"}),
         (["table", "r.json"], {"torch", "torchvision"}),

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import sysconfig
 import venv
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.launch import Launcher, Reply, Worker, _Events, _outcome, preload_for
+from bench.launch import Reply, Worker, _Events
+from bench.launcher import Launcher, outcome_of, preload_for
 from bench.record import Outcome, Status
+from bench.summary import by_launch
 from suites.case import Budget, Case
 from suites.errors import DlhwError
 
@@ -217,6 +220,33 @@ def test_a_fresh_interpreter_serves_each_request(new_worker):
     assert worker.pid != first
 
 
+def test_launches_are_fresh_interpreters_and_one_record(new_worker):
+    template, fresh = new_worker(), new_worker(fork=False)
+    launcher = Launcher(template, fresh)
+    record, _ = launcher.measure(lenet(), BUDGET.model_copy(update={"launches": 3}))
+    assert record.outcome == Outcome(Status.MEASURED)
+    assert len(record.sampling.launches) == 3
+    assert sum(launch.samples for launch in record.sampling.launches) == len(record.seconds)
+    assert [launch.median_seconds for launch in record.sampling.launches] == [
+        statistics.median(seconds) for seconds in by_launch(record)
+    ]
+    assert record.cost["process"] < record.cost["total"]
+    assert fresh.pid not in {None, template.pid}
+
+
+def test_a_launch_that_fails_fails_the_case_and_says_which(new_worker):
+    launcher = Launcher(new_worker(), new_worker(fork=False))
+    record, _ = launcher.measure(own("aborts"), BUDGET.model_copy(update={"launches": 3}))
+    assert record.outcome.status == Status.CRASHED
+    assert record.outcome.reason.startswith("launch 1 of 3: killed by SIGABRT while checking")
+    assert record.seconds == ()
+
+
+def test_once_is_one_launch(launcher):
+    record, _ = launcher.measure(lenet(), BUDGET.model_copy(update={"launches": 3}), once=True)
+    assert record.outcome == Outcome(Status.SKIPPED, "ran once, was not measured")
+
+
 def test_another_interpreter_measures_with_another_bench(new_worker, tmp_path):
     environment = tmp_path / "environment"
     venv.create(environment, symlinks=True)
@@ -288,7 +318,7 @@ def reply(**parts):
     ],
 )
 def test_an_end_without_a_record_has_its_outcome(parts, outcome):
-    assert _outcome(reply(**parts), 60) == Outcome(Status(outcome[0]), outcome[1])
+    assert outcome_of(reply(**parts), 60) == Outcome(Status(outcome[0]), outcome[1])
 
 
 STREAM = (

@@ -10,7 +10,8 @@ import pytest
 from conftest import MINI, ROOT
 
 WORKERS_FILE = """
-from bench.launch import Launcher, Worker
+from bench.launch import Worker
+from bench.launcher import Launcher
 with Worker() as worker:
     print(Launcher(worker).describe()["worker"])
 """

@@ -1,16 +1,14 @@
 """The format of a result: it comes back as it went, and its statistics are exact."""
 
 import json
-import random
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import ENVIRONMENT, LENET, compiled, ended, measured
-from scipy.stats import binom
 
-from bench.record import Launch, Outcome, Record, Sampling, Status, fingerprint, median_interval, outcomes, plain
+from bench.record import Launch, Outcome, Record, Sampling, Status, fingerprint, outcomes, plain
 
 SYNCHRONISED = Sampling(
     launches=(
@@ -24,11 +22,6 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
 )
-
-
-def coverage(rank, count):
-    """Probability that the median lies between the ordered samples `rank` and `count - 1 - rank`."""
-    return 1 - 2 * binom.cdf(rank, count, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -92,35 +85,6 @@ def test_outcomes_are_of_all_that_was_not_measured():
         {"id": timeout.id, "case": timeout.case, "status": "timeout", "reason": "no end after 3 s"},
         {"id": late.id, "case": {"kind": "net"}, "status": "skipped", "reason": "not run: the sweep ended before it"},
     ]
-
-
-@pytest.mark.parametrize("count", range(1, 61))
-def test_the_interval_is_the_tightest_that_covers_the_median(count):
-    samples = random.Random(count).sample(range(count), count)
-    interval = median_interval(samples)
-    if count < 6:
-        assert interval is None
-        return
-    low, high = interval
-    assert low + high == count - 1
-    assert coverage(low, count) >= 0.95 > coverage(low + 1, count)
-
-
-@pytest.mark.parametrize("count", [999, 1000, 1001, 1002, 5000, 100_000])
-def test_with_many_samples_the_interval_is_a_rank_off_at_most(count):
-    low, high = median_interval(range(count))
-    assert low + high == count - 1
-    assert coverage(low, count) >= 0.95 > coverage(low + 2, count)
-
-
-@pytest.mark.parametrize(("confidence", "fewest"), [(0.5, 2), (0.9, 5), (0.95, 6), (0.99, 8)])
-def test_the_fewest_samples_for_a_confidence(confidence, fewest):
-    assert median_interval(range(fewest - 1), confidence) is None
-    assert median_interval(range(fewest), confidence) == (0, fewest - 1)
-
-
-def test_no_samples_have_no_interval():
-    assert median_interval([]) is None
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """Warm-up, calibration and the stop rule on a clock for which time passes only while a step runs."""
 
 import itertools
-import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.sampling import Samples, WarmUp, calibrate, half_width, noise, sample, stop_reason, warm_up
+from bench.sampling import WarmUp, calibrate, sample, stop_reason, warm_up
 from suites.case import Budget
 
 SECOND = 1.0
@@ -141,47 +140,6 @@ def test_what_cannot_end_is_not_begun():
     assert len(sample(clock.step, clock, Budget(), limit_seconds=80).seconds) == 6
 
 
-# Ranks of the 95 % interval of the median, from 1: David & Nagaraja, Order Statistics, section 7.1.
-@pytest.mark.parametrize(
-    ("count", "low", "high"), [(6, 1, 6), (8, 1, 8), (9, 2, 8), (10, 2, 9), (20, 6, 15), (100, 40, 61)]
-)
-def test_half_width_of_the_medians_interval(count, low, high):
-    seconds = [float(n) for n in range(count, 0, -1)]
-    assert half_width(seconds) == (high - low) / 2 / ((count + 1) / 2)
-
-
-def test_five_samples_have_no_interval():
-    assert half_width([1.0] * 5) == math.inf
-
-
 def test_too_few_samples_are_never_precise():
     assert stop_reason([1.0] * 5, 0.9, Budget(min_samples=1)) == ""
     assert stop_reason([1.0] * 5, 1.0, Budget(min_samples=1)) == "max_seconds"
-
-
-def measured(seconds, steady=True):
-    return Samples(tuple(seconds), 1, WarmUp(2, steady, 1.0), "precision", ())
-
-
-@pytest.mark.parametrize(
-    ("samples", "steal_share", "reasons"),
-    [
-        (measured([1.0] * 6), None, ()),
-        (measured([1.0] * 6), 0.01, ()),
-        (measured([1.0] * 6), 0.25, ("the hypervisor took 25% of the cores' time",)),
-        (measured([1.0] * 6, steady=False), 0.0, ("no steady state within 1 s of warm-up",)),
-        (measured([1.0] * 5), None, ("5 samples are too few for an interval",)),
-        (measured([1, 1, 1, 1, 1, 1.5]), None, ("the median is known to ±25.0% only, wanted ±1%",)),
-        (
-            measured([1, 1, 1, 1, 1, 1.5], steady=False),
-            0.5,
-            (
-                "no steady state within 1 s of warm-up",
-                "the median is known to ±25.0% only, wanted ±1%",
-                "the hypervisor took 50% of the cores' time",
-            ),
-        ),
-    ],
-)
-def test_a_noisy_measurement_says_why(samples, steal_share, reasons):
-    assert noise(samples, Budget(), steal_share) == reasons

@@ -178,7 +178,7 @@ def test_throttling_is_flagged_with_its_share(driver):
     found = measure(driver, during=throttle)
     assert set(found["throttle_reasons"]) == {"hardware thermal slowdown", "power cap"}
     assert found["throttle_reasons"]["power cap"] == pytest.approx(0.1)
-    assert [text.split(" for ")[0] for text in sensors.noise(found)] == ["the GPU was slowed down"] * 2
+    assert [text.split(" for ")[0] for text in sensors.noise(found).values()] == ["the GPU was slowed down"] * 2
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_other_processes_on_the_gpu_are_counted(driver, pids, ours, others):
     driver.pids = pids
     found = measure(driver, pid=ours)
     assert found["other_processes"] == others
-    assert any("other processes" in text for text in sensors.noise(found)) == bool(others)
+    assert any("other processes" in text for text in sensors.noise(found).values()) == bool(others)
 
 
 def test_gpus_are_found_by_uuid_and_a_slice_is_its_whole_gpu(driver):
@@ -268,8 +268,8 @@ def test_a_device_is_described_with_its_driver_and_what_it_does_not_tell(driver)
 
 
 def test_a_slowdown_too_short_to_matter_is_kept_but_is_no_noise():
-    assert sensors.noise({"throttle_reasons": {"power cap": 0.009}}) == ()
-    assert sensors.noise({"throttle_reasons": {"power cap": 0.01}}) != ()
+    assert sensors.noise({"throttle_reasons": {"power cap": 0.009}}) == {}
+    assert sensors.noise({"throttle_reasons": {"power cap": 0.01}}) != {}
 
 
 def test_without_a_driver_there_is_a_reason():
@@ -350,5 +350,5 @@ def test_a_record_takes_what_the_watch_saw(driver):
     )  # fmt: skip
     joined = sensors.join(record, watch, 100)
     assert joined.sensors["window_steps"] == 5
-    assert joined.sampling.noisy == ("few samples", "1 other processes were computing on the GPU")
+    assert sensors.noise(joined.sensors) == {"company": "1 other processes were computing on the GPU"}
     plain(joined.sensors)

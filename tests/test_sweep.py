@@ -33,12 +33,15 @@ class Bench:
         self.closed = 0
         self.preload = None
 
-    def worker(self, *, preload):
-        self.preload = preload
+    def worker(self, *, preload=None, fork=None):
+        if fork is None:
+            self.preload = preload
+        else:
+            assert not fork, "the second worker serves by fresh interpreters"
         return self
 
-    def launcher(self, worker):
-        assert worker is self
+    def launcher(self, worker, fresh):
+        assert worker is fresh is self
         return self
 
     def describe(self, architectures):
@@ -282,7 +285,7 @@ def test_nothing_is_expected_of_a_case_that_is_taken_over(start):
 def test_closing_ends_the_worker(bench, start):
     sweep = start()
     sweep.close()
-    assert bench.closed == 1
+    assert bench.closed == 2
 
 
 def test_a_device_that_fails_an_allocation_is_absent():

@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench import worker
+from bench import events, measure, worker
 from bench.check import Unsuitable
-from bench.launch import preload_for
+from bench.events import Events
+from bench.launcher import preload_for
 from bench.record import Check, Outcome, Status
 from bench.worker import Server, outcome_of
 
@@ -73,19 +74,20 @@ def test_a_failure_names_the_line_that_raised():
 
 def test_a_wrong_result_says_what_and_by_how_much():
     checked = Check(relative_error=0.0123, tolerance=1e-5, reference="gradients of fp64 eager, 4 images")
-    assert worker._wrong(checked) == Outcome(
+    assert measure._wrong(checked) == Outcome(
         Status.WRONG_RESULT, "gradients differ from fp64 by 0.012 of their size; rounding explains 1e-05"
     )
 
 
 class Pipe:
-    """A server that tells into a pipe, and the events that came out."""
+    """A server that tells into a pipe, and what came out."""
 
     def __init__(self):
         self._read, write = os.pipe()
-        self.server = Server(write)
+        self.events = Events(write)
+        self.write = write
 
-    def events(self):
+    def told(self):
         lines = os.read(self._read, 1 << 16).split(b"\n")
         return [json.loads(line) for line in lines if line]
 
@@ -97,18 +99,18 @@ def pipe():
 
 def test_phases_are_told_and_their_cost_is_kept(pipe, monkeypatch):
     readings = iter([1.0, 3.0, 10.0, 10.5])
-    monkeypatch.setattr(worker.time, "perf_counter", lambda: next(readings))
-    with pipe.server.phase("building"):
+    monkeypatch.setattr(events.time, "perf_counter", lambda: next(readings))
+    with pipe.events.phase("building"):
         pass
-    with pytest.raises(ValueError, match="no"), pipe.server.phase("building"):
+    with pytest.raises(ValueError, match="no"), pipe.events.phase("building"):
         raise ValueError("no")
-    assert pipe.server.cost == {"building": 2.5}
-    assert pipe.events() == [{"event": "phase", "name": "building"}] * 2
+    assert pipe.events.cost == {"building": 2.5}
+    assert pipe.told() == [{"event": "phase", "name": "building"}] * 2
 
 
 def test_an_event_ends_the_line_that_a_killed_process_left(pipe):
-    os.write(pipe.server._results, b'{"event": "result", "id')
-    pipe.server.tell("exited", pid=7, status=-9)
+    os.write(pipe.write, b'{"event": "result", "id')
+    pipe.events.tell("exited", pid=7, status=-9)
     torn, whole, rest = os.read(pipe._read, 1 << 16).split(b"\n")
     assert torn == b'{"event": "result", "id'
     assert json.loads(whole) == {"event": "exited", "pid": 7, "status": -9}
@@ -121,9 +123,9 @@ def test_an_exception_is_a_result(pipe, tmp_path, capfd):
         "path": str(tmp_path / "0.pt"),
     }  # fmt: skip
     threads = torch.get_num_threads()
-    pipe.server.serve({"op": "prepare", "arguments": arguments})
+    Server(pipe.events).serve({"op": "prepare", "arguments": arguments})
     torch.set_num_threads(threads)
-    started, phase, result = pipe.events()
+    started, phase, result = pipe.told()
     assert started == {"event": "started", "pid": os.getpid()}
     assert phase == {"event": "phase", "name": "preparing the check"}
     assert result["outcome"]["status"] == "skipped"
@@ -138,7 +140,7 @@ class Ring:
 
 def test_garbage_is_collected_before_sampling_and_not_meanwhile():
     garbage = weakref.ref(Ring())
-    with worker._no_garbage_collection():
+    with measure.no_garbage_collection():
         assert garbage() is None
         assert not gc.isenabled()
     assert gc.isenabled()

@@ -1,0 +1,67 @@
+"""What else the host did while something ran: the kernel's counters before, and after."""
+
+import contextlib
+import os
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_STAT = Path("/proc/stat")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Counters at one time, in seconds; the cores' are None where the kernel does not tell them.
+
+    Attributes:
+        busy_seconds: of all cores and all processes.
+        stolen_seconds: in which the hypervisor ran other machines though this one had work.
+        all_seconds: busy, idle and stolen.
+        own_seconds: of this process.
+        own_switches: times that a thread of this process was put aside for another.
+    """
+
+    at_seconds: float
+    own_seconds: float
+    own_switches: int
+    busy_seconds: float | None = None
+    stolen_seconds: float | None = None
+    all_seconds: float | None = None
+
+
+def moment() -> Moment:
+    """The counters now."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    own = usage.ru_utime + usage.ru_stime
+    cores = {}
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        cores = _cores(_STAT.read_text())
+    return Moment(time.perf_counter(), own, usage.ru_nivcsw, **cores)
+
+
+def between(before: Moment, after: Moment) -> dict[str, float | None]:
+    """`stolen_share`, `other_cores` and `switches_per_second`, as `bench.record.Launch` has them."""
+    seconds = after.at_seconds - before.at_seconds
+    if seconds <= 0:
+        return {"stolen_share": None, "other_cores": None, "switches_per_second": None}
+    every, stolen = _growth(before.all_seconds, after.all_seconds), _growth(before.stolen_seconds, after.stolen_seconds)
+    busy = _growth(before.busy_seconds, after.busy_seconds)
+    return {
+        "stolen_share": stolen / every if stolen is not None and every else None,
+        "other_cores": None if busy is None else max(0.0, busy - (after.own_seconds - before.own_seconds)) / seconds,
+        "switches_per_second": (after.own_switches - before.own_switches) / seconds,
+    }
+
+
+def _cores(stat: str) -> dict[str, float]:
+    """The first line of /proc/stat (proc(5)): user, nice, system, idle, iowait, irq, softirq, steal."""
+    tick_seconds = 1 / os.sysconf("SC_CLK_TCK")
+    ticks = stat.partition("\n")[0].split()[1:9]
+    user, nice, system, idle, iowait, irq, softirq, steal = (int(count) * tick_seconds for count in ticks)
+    busy = user + nice + system + irq + softirq
+    return {"busy_seconds": busy, "stolen_seconds": steal, "all_seconds": busy + idle + iowait + steal}
+
+
+def _growth(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
