@@ -1,6 +1,7 @@
 """The journal: every finished case, appended and synced at once, so that nothing measured is ever lost.
 
-A JSON line each: a `header` for every run that appends, then its `record`s. Standard library only.
+A JSON line each: a `header` for every run that appends, then its `record`s, and where cases have several launches a
+`launch` for each. Standard library only.
 """
 
 import contextlib
@@ -21,11 +22,12 @@ RETRIED = frozenset({Status.CRASHED, Status.FAILED})
 
 @dataclass
 class Run:
-    """One run's part of a journal: what it was, and its records and pytest's node ids, by case id."""
+    """One run's part of a journal: what it was, and its records, pytest's node ids and single launches, by case id."""
 
     header: Mapping[str, Any]
     records: dict[str, Record] = field(default_factory=dict)
     node_ids: dict[str, str] = field(default_factory=dict)
+    launches: dict[str, list[Record]] = field(default_factory=dict)
 
 
 class Journal:
@@ -53,6 +55,10 @@ class Journal:
     def append(self, node_id: str, record: Record) -> None:
         """Write a record, and return only when it is on the disk."""
         self._append({"kind": "record", "node_id": node_id, "record": record.to_json()})
+
+    def append_launch(self, record: Record) -> None:
+        """Write the record of one launch of a case that is to have several."""
+        self._append({"kind": "launch", "record": record.to_json()})
 
     def close(self) -> None:
         """Close the file."""
@@ -90,6 +96,9 @@ def read(path: Path) -> tuple[list[Run], int]:
             if data["kind"] == "header":
                 _check_schema(path, number, data)
                 runs.append(Run(data))
+            elif data["kind"] == "launch":
+                record = Record.from_json(data["record"])
+                runs[-1].launches.setdefault(record.id, []).append(record)
             else:
                 record, node_id = Record.from_json(data["record"]), str(data["node_id"])
                 runs[-1].records[record.id] = record
@@ -108,6 +117,15 @@ def reusable(runs: Iterable[Run], key: Mapping[str, Any]) -> dict[str, Record]:
         if run.header.get("key") == key:
             found |= run.records
     return {case_id: record for case_id, record in found.items() if record.outcome.status not in RETRIED}
+
+
+def launched(runs: Iterable[Run], key: Mapping[str, Any]) -> dict[str, list[Record]]:
+    """Single launches by case id, of all runs whose `key` is the same."""
+    found: dict[str, list[Record]] = {}
+    for run in runs:
+        for case_id, records in run.launches.items() if run.header.get("key") == key else ():
+            found.setdefault(case_id, []).extend(records)
+    return found
 
 
 def _check_schema(path: Path, number: int, header: Mapping[str, Any]) -> None:

@@ -50,39 +50,45 @@ class Launcher:
         self._cores = environment["host"]["cores"]
         return dict(environment, devices=devices, worker=reply.result["worker"])
 
-    def measure(self, case: Case, budget: Budget, *, once: bool = False) -> tuple[Record, str]:
-        """Measure `case`; whatever happens is a record. Also returns the tail of what the process printed."""
+    def measure(
+        self, case: Case, budget: Budget, *, once: bool = False, earlier: Sequence[Record] = ()
+    ) -> tuple[Record, str]:
+        """Measure `case`; whatever happens is a record. Also returns the tail of what the process printed.
+
+        Args:
+            once: only run it once.
+            earlier: records of launches that were made before; only the missing ones are made now.
+        """
+        records, output = list(earlier), ""
+        launches = 1 if once else budget.launches
+        while len(records) < launches:
+            record, output = self.launch(case, budget, len(records), once=once)
+            if record.outcome.status is not Status.MEASURED:
+                return record, output
+            records.append(record)
+        return combine(records, budget, self._cores), output
+
+    def launch(self, case: Case, budget: Budget, number: int, *, once: bool = False) -> tuple[Record, str]:
+        """Measure `case` by launch `number`, counted from 0, alone; energy is counted in the first one only."""
         start = time.perf_counter()
         reference = self._reference(case)
         if isinstance(reference, Outcome):
             return Record(id=case.id, case=case.to_json(), outcome=reference), self._worker.last_words
-        compiler_cache = self._warm_compiler(case)
-        arguments = {"reference": reference, "compiler_cache": compiler_cache, "once": once}
-        launches = 1 if once else budget.launches
-        records: list[Record] = []
-        while len(records) < launches:
-            record, output = self._launch(self._worker if launches == 1 else self._fresh, case, budget, arguments)
-            if record.outcome.status is not Status.MEASURED:
-                record = _in_launch(record, len(records) + 1, launches)
-                break
-            records.append(record)
-            budget = budget.model_copy(update={"energy_seconds": 0.0})  # one window is enough
-        else:
-            record = combine(records, budget, self._cores)
-        return replace(record, cost={**(record.cost or {}), "total": time.perf_counter() - start}), output
-
-    def _launch(self, worker: Worker, case: Case, budget: Budget, arguments: Mapping[str, Any]) -> tuple[Record, str]:
         watch = sensors.watch_for(self._devices.get(case.device, {"name": case.device}))
-        if isinstance(watch, sensors.Nothing):
+        if isinstance(watch, sensors.Nothing) or number > 0:
             budget = budget.model_copy(update={"energy_seconds": 0.0})
+        launches = 1 if once else budget.launches
+        worker = self._worker if launches == 1 else self._fresh
         reply = worker.request(
-            "measure", budget.time_limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(), **arguments
-        )
+            "measure", budget.time_limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(),
+            reference=reference, compiler_cache=self._warm_compiler(case), once=once,
+        )  # fmt: skip
         if reply.result is not None and "id" in reply.result:
             record = sensors.join(Record.from_json(reply.result), watch, reply.pid)
         else:
             record = Record(id=case.id, case=case.to_json(), outcome=outcome_of(reply, budget.time_limit_seconds))
-        return replace(record, cost={**(record.cost or {}), "process": reply.seconds}), reply.output
+        cost = {**(record.cost or {}), "process": reply.seconds, "total": time.perf_counter() - start}
+        return _in_launch(replace(record, cost=cost), number, launches), reply.output
 
     def _warm_compiler(self, case: Case) -> str | None:
         """A cache that holds what every compilation needs, made once; None for an eager case."""
@@ -129,9 +135,9 @@ def preload_for(architectures: Sequence[str], *, compiled: bool) -> tuple[str, .
 
 def _in_launch(record: Record, number: int, launches: int) -> Record:
     """One launch that fails is the case's failure, and says which it was."""
-    if launches == 1:
+    if launches == 1 or record.outcome.status is Status.MEASURED:
         return record
-    reason = f"launch {number} of {launches}: {record.outcome.reason}"
+    reason = f"launch {number + 1} of {launches}: {record.outcome.reason}"
     return replace(record, outcome=replace(record.outcome, reason=reason))
 
 

@@ -174,6 +174,33 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     ]
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[Any]:
+    """Where cases have several launches, make all but the last of each before the tests, round by round."""
+    config = session.config
+    if PROGRESS in config.stash and not _disabled(config) and not session.testsfailed:
+        try:
+            _early_rounds(config, config.stash[SWEEP], config.stash[PROGRESS])
+        except DlhwError as error:
+            pytest.exit(f"dlhw: {error}; what was measured until now is kept", returncode=1)
+    return (yield)
+
+
+def _early_rounds(config: pytest.Config, sweep: Sweep, shown: progress.Progress) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    for case_id in sweep.rounds(shown.planned):
+        shown.begin()
+        if reporter and reporter.isatty:
+            reporter.rewrite(f"launching {case_id}  {_eta(shown)}", erase=True)
+        record = sweep.launch(case_id)
+        shown.advance(case_id, sweep.expected_seconds(case_id))
+        if reporter:
+            if reporter.isatty:
+                reporter.rewrite("", erase=True)
+            number, launches = sweep.launches_of(case_id)
+            reporter.write_line(f"launch {number} of {launches}  {progress.brief(record)}  {_eta(shown)}")
+
+
 @pytest.fixture
 def measure(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
     """Measures the case of a test, and hands the samples to pytest-benchmark."""

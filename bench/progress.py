@@ -50,6 +50,13 @@ def line(record: Record) -> str:
     return "  ".join([record.id, *parts, *([noisy] if noisy else [])])
 
 
+def brief(record: Record) -> str:
+    """`id  median`, or the reason why there is none: one launch of several."""
+    if record.outcome.status is not Status.MEASURED:
+        return f"{record.id}  {record.outcome.reason}  {word(record)}"
+    return f"{record.id}  {units.seconds(summarise(record).median_seconds)}"
+
+
 def _launches(found: Summary) -> str:
     """How the spread between launches compares with the one within."""
     if found.launches == 1:
@@ -81,6 +88,7 @@ class Progress:
     def __init__(self, expected_seconds: Mapping[str, float]) -> None:
         self.planned = tuple(expected_seconds)
         self._expected = dict(expected_seconds)
+        self._left = dict(expected_seconds)
         self._ended: list[str] = []
         self._spent_seconds = 0.0
         self._start = time.monotonic()
@@ -92,11 +100,16 @@ class Progress:
         """A case begins."""
         self._start = time.monotonic()
 
+    def advance(self, case_id: str, left_seconds: float) -> None:
+        """A part of it is done; the rest may take `left_seconds`."""
+        if self._left[case_id]:
+            self._spent_seconds += time.monotonic() - self._start
+        self._left[case_id] = left_seconds
+
     def end(self, case_id: str) -> None:
         """It has ended."""
+        self.advance(case_id, 0.0)
         self._ended.append(case_id)
-        if self._expected[case_id]:
-            self._spent_seconds += time.monotonic() - self._start
 
     @property
     def done(self) -> str:
@@ -106,7 +119,6 @@ class Progress:
     @property
     def eta_seconds(self) -> float | None:
         """What the rest may take, less or more as the cases so far took less or more; None before the first."""
-        expected = sum(self._expected[case_id] for case_id in self._ended)
-        if not expected:
-            return None
-        return self._spent_seconds * (sum(self._expected.values()) / expected - 1)
+        left = sum(self._left.values())
+        done = sum(self._expected.values()) - left
+        return self._spent_seconds * left / done if done else None

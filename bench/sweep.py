@@ -1,10 +1,10 @@
 """A sweep: the cases of a suite, measured one by one, each kept in the journal. Knows nothing of pytest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.journal import Journal, read, reusable
+from bench.journal import Journal, launched, read, reusable
 from bench.launch import Worker
 from bench.launcher import Launcher, preload_for
 from bench.record import Outcome, Record, Status, fingerprint
@@ -34,6 +34,8 @@ class Sweep:
         self.records: dict[str, Record] = {}
         self.reused: dict[str, Record] = {}
         self._resume = resume
+        self._launched: dict[str, list[Record]] = {}
+        self._ended: dict[str, tuple[Record, str]] = {}
         self._exhausted: dict[tuple[Any, ...], tuple[int, Status]] = {}
         self._journal: Journal | None = None
         self._worker: Worker | None = None
@@ -75,6 +77,7 @@ class Sweep:
         if self._resume:
             runs, _ = read(self.journal_path)
             self.reused = reusable(runs, self.key)
+            self._launched = launched(runs, self.key)
         elif self.journal_path.is_file():
             self.journal_path.replace(f"{self.journal_path}.old")
         self._journal = Journal(self.journal_path)
@@ -85,8 +88,50 @@ class Sweep:
         return impossible(self.cases[case_id][0], self._machine)
 
     def expected_seconds(self, case_id: str) -> float:
-        """What the case may take; nothing where it is impossible or taken over."""
-        return 0.0 if case_id in self.reused or self.impossible(case_id) else seconds_of(*self.cases[case_id])
+        """What the rest of the case may take; nothing where it is impossible, taken over or has ended."""
+        if case_id in self.reused or case_id in self._ended or self.impossible(case_id):
+            return 0.0
+        case, budget = self.cases[case_id]
+        left = max(0, budget.launches - len(self._launched.get(case_id, ())))
+        return seconds_of(case, budget) * left / budget.launches
+
+    def rounds(self, case_ids: Sequence[str]) -> Iterator[str]:
+        """Cases to launch before their own turn, each as often as it is given: one launch of all, then the next.
+
+        Launches that follow one another share the machine's mood of the minute; so a case's are spread over the run,
+        and only the last is left for `measure`.
+        """
+        most = max((self.cases[case_id][1].launches for case_id in case_ids), default=1)
+        for number in range(1, most):
+            for case_id in case_ids:
+                case, budget = self.cases[case_id]
+                settled = case_id in self.reused or case_id in self._ended or self.impossible(case_id)
+                wanted = number < budget.launches and len(self._launched.get(case_id, ())) < number
+                if wanted and not settled and not self._too_large(case):
+                    yield case_id
+
+    def launches_of(self, case_id: str) -> tuple[int, int]:
+        """(launches of the case that were made so far, launches that it wants)."""
+        failed = case_id in self._ended
+        return len(self._launched.get(case_id, ())) + failed, self.cases[case_id][1].launches
+
+    def launch(self, case_id: str) -> Record:
+        """Measure a case by one launch, and keep it for `measure`.
+
+        Raises:
+            DlhwError: the record could not be written to the journal.
+        """
+        case, budget = self.cases[case_id]
+        earlier = self._launched.setdefault(case_id, [])
+        record, output = self._launcher.launch(case, budget, len(earlier))
+        if record.outcome.status is Status.MEASURED:
+            earlier.append(record)
+            if self._journal is not None:
+                self._journal.append_launch(record)
+        else:
+            self._ended[case_id] = record, output
+            self._remember_the_end(record)
+        return record
 
     def measure(self, case_id: str, node_id: str, *, once: bool = False) -> tuple[Record, str]:
         """Measure a case, or take its record over; also the tail of what the measuring process printed.
@@ -101,16 +146,23 @@ class Sweep:
             if self._journal is not None:
                 self._journal.append(node_id, record)
         self.records[case_id] = record
-        if record.outcome.status in GIVES_UP:
-            case = self.cases[case_id][0]
-            self._exhausted.setdefault(case.configuration, (case.batch_size, record.outcome.status))
+        self._remember_the_end(record)
         return record, output
 
+    def _remember_the_end(self, record: Record) -> None:
+        """Where a case ran out of memory or time, larger batches need not be tried."""
+        if record.outcome.status in GIVES_UP:
+            case = self.cases[record.id][0]
+            self._exhausted.setdefault(case.configuration, (case.batch_size, record.outcome.status))
+
     def _measure(self, case: Case, budget: Budget, once: bool) -> tuple[Record, str]:
+        if case.id in self._ended:
+            return self._ended[case.id]
         reason = self.impossible(case.id) or self._too_large(case)
         if reason:
             return Record(id=case.id, case=case.to_json(), outcome=Outcome(Status.SKIPPED, reason)), ""
-        return self._launcher.measure(case, budget, once=once)
+        earlier = self._launched.get(case.id, ())[: budget.launches]
+        return self._launcher.measure(case, budget, once=once, earlier=earlier)
 
     def _too_large(self, case: Case) -> str | None:
         batch_size, status = self._exhausted.get(case.configuration, (case.batch_size, None))

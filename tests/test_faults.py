@@ -138,6 +138,13 @@ def test_stopping_at_the_first_failure(runner):
     assert "--resume" in output.stdout
 
 
+def launches(runner):
+    """The lines of single launches that are whole."""
+    path = runner.folder / "r.journal.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if line.startswith('{"kind": "launch"') and line.endswith("\n")]
+
+
 def journal(runner):
     path = runner.folder / "r.journal.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
@@ -165,6 +172,34 @@ def test_a_killed_controller_loses_and_doubles_nothing(runner):
         "also_fineb1": ("measured", ""),
         "chattyb1": ("measured", ""),
     }
+
+
+def test_a_controller_killed_between_launches_loses_none_of_them(runner):
+    write_suite(runner, "fine", "also_fine", limit=60)
+    arguments = ["--benchmark-json=r.json", "--launches=3"]
+    controller = runner.start(*arguments)
+    wait_for(lambda: len(launches(runner)) == 3, "three launches")
+    os.kill(controller.pid, signal.SIGKILL)
+    controller.communicate()
+    wait_for(lambda: runner.processes() == {}, "the orphans' end")
+    before = launches(runner)
+    output = runner.run(*arguments, "--resume")
+    assert output.returncode == 0, output.stdout
+    assert launches(runner)[: len(before)] == before
+    assert len(launches(runner)) == 4, "two of three launches of each case, the last of each is in its record"
+    results = json.loads((runner.folder / "r.json").read_text())["benchmarks"]
+    assert [len(benchmark["extra_info"]["sampling"]["launches"]) for benchmark in results] == [3, 3]
+
+
+def test_an_interrupt_between_launches_tells_how_to_go_on(runner):
+    write_suite(runner, "fine", "also_fine", limit=60)
+    controller = runner.start("--benchmark-json=r.json", "--launches=3")
+    wait_for(lambda: len(launches(runner)) == 1, "a launch")
+    controller.send_signal(signal.SIGINT)
+    output, _ = controller.communicate(timeout=60)
+    assert controller.returncode == 2
+    assert "ended early; the rest: pytest" in output
+    assert runner.processes() == {}
 
 
 def test_an_interrupt_keeps_what_was_measured_and_tells_how_to_go_on(runner):

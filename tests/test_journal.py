@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import LENET, ended, measured
 
-from bench.journal import Journal, read, reusable
+from bench.journal import Journal, launched, read, reusable
 from bench.record import Status
 from suites.errors import DlhwError
 
@@ -53,6 +53,22 @@ def test_what_was_written_is_read_back(path):
     assert {key: run.header[key] for key in ("kind", "schema", *HEADER)} == {"kind": "header", "schema": 1, **HEADER}
     assert [record.to_json() for record in run.records.values()] == [FIRST.to_json(), SECOND.to_json()]
     assert run.node_ids == {FIRST.id: NODE, SECOND.id: NODE}
+
+
+def test_single_launches_are_kept_beside_the_records(path):
+    for header in (HEADER, {"key": "another"}, HEADER):
+        journal = Journal(path)
+        journal.begin(header)
+        journal.append_launch(FIRST)
+        journal.append(NODE, SECOND)
+        journal.close()
+    runs, damaged = read(path)
+    assert damaged == 0
+    assert [list(run.records) for run in runs] == [[SECOND.id]] * 3
+    kept = launched(runs, HEADER["key"])
+    assert {case_id: [record.to_json() for record in found] for case_id, found in kept.items()} == {
+        FIRST.id: [FIRST.to_json()] * 2
+    }
 
 
 def test_every_record_is_in_the_file_before_append_returns(path):

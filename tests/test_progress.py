@@ -37,6 +37,11 @@ def test_a_line_says_it_all(record, text):
     assert line(record) == text
 
 
+def test_a_launch_is_told_in_brief():
+    assert progress.brief(measured()) == f"{ID}  4.00 ms"
+    assert progress.brief(ended("crashed", "launch 1 of 3: killed")) == f"{ID}  launch 1 of 3: killed  CRASHED"
+
+
 @pytest.mark.parametrize(
     ("record", "verdict"),
     [
@@ -105,6 +110,16 @@ def test_the_rest_is_judged_by_what_was_expected_of_the_cases_so_far(clock):
     assert (shown.done, shown.eta_seconds) == ("[2/3]", 6.0)
     pass_case(shown, clock, "c", 9.0)
     assert (shown.done, shown.eta_seconds) == ("[3/3]", 0.0)
+
+
+def test_a_part_of_a_case_counts_as_such(clock):
+    shown = Progress({"a": 6.0, "b": 6.0})
+    shown.begin()
+    clock.now += 1.0
+    shown.advance("a", 4.0)
+    assert (shown.done, shown.eta_seconds) == ("[0/2]", 5.0)
+    pass_case(shown, clock, "a", 2.0)
+    assert (shown.done, shown.eta_seconds) == ("[1/2]", 3.0)
 
 
 def test_cases_that_are_not_measured_say_nothing_of_the_rest(clock):

@@ -30,6 +30,7 @@ class Bench:
         self.environment = ENVIRONMENT
         self.answers = {}
         self.asked = []
+        self.launched = []
         self.closed = 0
         self.preload = None
 
@@ -48,8 +49,13 @@ class Bench:
         self.described = architectures
         return self.environment
 
-    def measure(self, case, budget, *, once=False):
+    def measure(self, case, budget, *, once=False, earlier=()):
         self.asked.append((case.id, budget.max_seconds, once))
+        self.earlier = [record.id for record in earlier]
+        return self.answers.get(case.id) or measured(case), f"output of {case.id}"
+
+    def launch(self, case, budget, number):
+        self.launched.append((case.id, number))
         return self.answers.get(case.id) or measured(case), f"output of {case.id}"
 
     def close(self):
@@ -194,6 +200,70 @@ def test_once_is_passed_on(bench, start):
     sweep = start(journal=False)
     sweep.measure(name("fp32", 1), NODE, once=True)
     assert bench.asked == [(name("fp32", 1), 0.5, True)]
+
+
+LAUNCHES = TEXT.replace("[measure]", "[measure]\nlaunches = 3").replace(', "bf16"', "").replace("[1, 2, 4]", "[1, 2]")
+ONE, TWO = name("fp32", 1), name("fp32", 2)
+
+
+def make_rounds(sweep):
+    for case_id in sweep.rounds(list(sweep.cases)):
+        sweep.launch(case_id)
+
+
+def test_launches_are_spread_over_the_run_and_the_last_is_the_cases_own(bench, start):
+    sweep = start(LAUNCHES)
+    make_rounds(sweep)
+    assert bench.launched == [(ONE, 0), (TWO, 0), (ONE, 1), (TWO, 1)]
+    assert sweep.launches_of(ONE) == (2, 3)
+    sweep.measure(ONE, NODE)
+    assert bench.earlier == [ONE, ONE]
+    (part,), _ = read(sweep.journal_path)
+    assert {case_id: len(records) for case_id, records in part.launches.items()} == {ONE: 2, TWO: 2}
+
+
+def test_one_launch_needs_no_rounds(bench, start):
+    make_rounds(start())
+    assert bench.launched == []
+
+
+def test_a_launch_that_fails_ends_its_case_and_larger_batches(bench, start):
+    bench.answers[ONE] = ended("out_of_memory", "launch 1 of 3: too large", Case.parse(ONE))
+    sweep = start(LAUNCHES)
+    make_rounds(sweep)
+    assert bench.launched == [(ONE, 0)]
+    assert sweep.launches_of(ONE) == (1, 3)
+    assert sweep.measure(ONE, NODE)[0].outcome.reason == "launch 1 of 3: too large"
+    assert sweep.measure(TWO, NODE)[0].outcome.reason == "batch 1 of this configuration ran out of memory"
+    assert bench.asked == []
+
+
+def test_launches_that_the_journal_holds_are_not_made_again(bench, start):
+    sweep = start(LAUNCHES)
+    rounds = sweep.rounds(list(sweep.cases))
+    for case_id in (next(rounds), next(rounds), next(rounds)):
+        sweep.launch(case_id)
+    sweep.close()
+    bench.launched.clear()
+    again = start(LAUNCHES, resume=True)
+    make_rounds(again)
+    assert bench.launched == [(TWO, 1)]
+    again.measure(ONE, NODE)
+    assert bench.earlier == [ONE, ONE]
+
+
+def test_launches_made_otherwise_are_not_taken_over(bench, start):
+    make_rounds(start(LAUNCHES))
+    bench.launched.clear()
+    make_rounds(start(LAUNCHES.replace("0.5", "0.4"), resume=True))
+    assert len(bench.launched) == 4
+
+
+def test_what_the_rest_of_a_case_may_take_shrinks_with_its_launches(start):
+    sweep = start(LAUNCHES)
+    whole = sweep.expected_seconds(ONE)
+    sweep.launch(ONE)
+    assert sweep.expected_seconds(ONE) == pytest.approx(whole * 2 / 3)
 
 
 def test_what_the_worker_printed_comes_back(start):
