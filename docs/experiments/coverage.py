@@ -4,7 +4,9 @@
     python docs/experiments/coverage.py analyse FILE.jsonl
 
 `measure` may be stopped and started: it goes on until FILE holds `--count` measurements, of three launches each.
-The truth is the median of all launches' medians. Figures: docs/method.md.
+The truth is the median of all launches' medians. A launch does not know to which measurement it belongs, so the same
+launches are analysed twice: those of a measurement in a row, and spread over the whole time, as a sweep makes them.
+Figures: docs/method.md.
 """
 
 import argparse
@@ -51,10 +53,13 @@ def analyse(path: Path) -> None:
     spread = statistics.stdev(median for median, _, _ in launches) / truth
     print(f"{len(launches)} launches, grand median {units.seconds(truth)}, sd between launches {units.percent(spread)}")
     _report("within one launch, by ranks", [(low, high) for _, low, high in launches], truth)
-    for size in (3, 5, 6, 9):
-        medians = [median for median, _, _ in launches]
-        groups = [medians[at : at + size] for at in range(0, len(medians) - size + 1, size)]
-        _report(f"between {size} launches", [launch_interval(group) for group in groups], truth)
+    medians = [median for median, _, _ in launches]
+    for size in (3, 5, 6):
+        in_a_row = [medians[at : at + size] for at in range(0, len(medians) - size + 1, size)]
+        _report(f"between {size} launches in a row", [launch_interval(group) for group in in_a_row], truth)
+        stride = len(medians) // size
+        spread_out = [medians[at : at + size * stride : stride] for at in range(stride)]
+        _report(f"between {size} launches spread out", [launch_interval(group) for group in spread_out], truth)
 
 
 def _report(name: str, intervals: list[tuple[float, float]], truth: float) -> None:
