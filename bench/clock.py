@@ -18,6 +18,8 @@ class Clock(Protocol):
     name: str
     overhead_seconds: float
     """What taking one sample adds to it."""
+    steps_ahead: int
+    """Steps that `samples` takes besides those it times."""
 
     def now(self) -> float:
         """Host time, for budgets."""
@@ -33,6 +35,7 @@ class HostClock:
     """For devices whose steps are done when they return: the CPU."""
 
     name = "perf_counter"
+    steps_ahead = 0
 
     def __init__(self) -> None:
         self.overhead_seconds = max(COLD_READING_SECONDS, _reading_cost())
@@ -67,6 +70,7 @@ class AcceleratorClock:
     name = "device events"
     # An event resolves about half a microsecond (cudaEventElapsedTime); two bound a sample.
     overhead_seconds = 1e-6
+    steps_ahead = 1
 
     def __init__(self, new_event: Callable[[], "Event"], synchronise: Callable[[], None]) -> None:
         self._new_event = new_event
@@ -100,6 +104,41 @@ class AcceleratorClock:
             self._synchronise()
             seconds.append(time.perf_counter() - start)
         return seconds
+
+
+class EnqueueClock:
+    """How long the host is held up by asking a device for a step, whatever the device still has to do.
+
+    Args:
+        synchronise: waits until the queue is empty; done between samples, and no part of them.
+    """
+
+    name = "perf_counter around the call"
+    overhead_seconds = COLD_READING_SECONDS
+    steps_ahead = 0
+
+    def __init__(self, synchronise: Callable[[], None]) -> None:
+        self._synchronise = synchronise
+
+    def now(self) -> float:
+        """Host time at which all queued work is done."""
+        self._synchronise()
+        return time.perf_counter()
+
+    def samples(self, step: Step, steps_per_sample: int, count: int) -> list[float]:
+        """Take samples, each from an empty queue."""
+        run = _repeated(step, steps_per_sample)
+        seconds = []
+        for _ in range(count):
+            start = self.now()
+            run()
+            seconds.append((time.perf_counter() - start) / steps_per_sample)
+        self._synchronise()
+        return seconds
+
+    def synchronised(self, step: Step, count: int) -> list[float]:
+        """No second series."""
+        return []
 
 
 class Event(Protocol):

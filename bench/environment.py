@@ -42,6 +42,7 @@ def host() -> dict[str, Any]:
         "cores": usable_cores(),
         "cores_online": os.cpu_count(),
         "cgroup_cpus": _cgroup_cpus(),
+        "caches": _caches(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "transparent_hugepages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
@@ -147,6 +148,22 @@ def _cpu() -> dict[str, Any]:
         "stepping": first.get("stepping"),
         "flags": sorted((first.get("flags") or first.get("Features") or "").split()),
     }
+
+
+def _caches() -> list[dict[str, Any]]:
+    """Data caches of the first core as the kernel reports them, from the innermost; a guest may be told anything."""
+    found = []
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = (_read(str(folder / name)) for name in ("level", "type", "size"))
+        if level and size and kind in {"Data", "Unified"}:
+            shared = _read(str(folder / "shared_cpu_list"))
+            found.append({"level": int(level), "bytes": _octets(size), "shared_by": shared})
+    return sorted(found, key=lambda cache: cache["level"])
+
+
+def _octets(size: str) -> int:
+    """`32K` and `480M`, as the kernel writes sizes."""
+    return int(size.rstrip("KMG")) * {"K": 2**10, "M": 2**20, "G": 2**30}.get(size[-1], 1)
 
 
 def _cgroup_cpus() -> float | None:

@@ -21,7 +21,7 @@ BETWEEN_LAUNCHES = 0.02
 WITHIN_A_LAUNCH = 0.01
 EXACT_FORWARD_FLOPS = {
     "lenet": 833_040, "lenet_bn": 563_280, "alexnet": 1_876_292_352, "vgg11": 15_094_464_512, "nin": 1_524_594_704,
-    "googlenet": 552_132_608, "resnet18": 637_315_072,
+    "googlenet": 552_132_608, "resnet18": 637_315_072, "resnet18_inplace": 637_315_072,
 }  # fmt: skip
 """FLOPs of one image: two per multiply-add of each layer as the d2l course gives its shapes, added up by hand."""
 

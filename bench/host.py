@@ -1,8 +1,11 @@
-"""What else the host did while something ran: the kernel's counters before, and after."""
+"""What else the host did while something ran, by the kernel's counters; and how not to outlive a parent."""
 
 import contextlib
+import ctypes
 import os
 import resource
+import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,3 +68,11 @@ def _cores(stat: str) -> dict[str, float]:
 
 def _growth(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
+
+
+def end_with_parent(parent: int) -> None:
+    """Ask the kernel for SIGKILL at the parent's death, which may have come already (prctl(2)); Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)

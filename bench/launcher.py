@@ -14,7 +14,10 @@ from bench.launch import START_LIMIT_SECONDS, Reply, Worker
 from bench.record import Outcome, Record, Status
 from suites.architectures import TORCHVISION
 from suites.case import Budget, Case
+from suites.cases import AnyCase
 from suites.errors import DlhwError
+from suites.micro import Micro
+from suites.suite import Suite
 
 PREPARE_LIMIT_SECONDS = 600.0
 
@@ -25,11 +28,13 @@ class Launcher:
     Args:
         worker: serves all requests.
         fresh: a worker that does not fork; measures the cases that want several launches. None: `worker` does.
+        data_root: a folder with data sets, where one was given.
     """
 
-    def __init__(self, worker: Worker, fresh: Worker | None = None) -> None:
+    def __init__(self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None) -> None:
         self._worker = worker
         self._fresh = fresh or worker
+        self._data_root = data_root
         self._cores = os.cpu_count() or 1
         self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
         self._compiler_cache: str | None = None
@@ -51,7 +56,7 @@ class Launcher:
         return dict(environment, devices=devices, worker=reply.result["worker"])
 
     def measure(
-        self, case: Case, budget: Budget, *, once: bool = False, earlier: Sequence[Record] = ()
+        self, case: AnyCase, budget: Budget, *, once: bool = False, earlier: Sequence[Record] = ()
     ) -> tuple[Record, str]:
         """Measure `case`; whatever happens is a record. Also returns the tail of what the process printed.
 
@@ -68,20 +73,20 @@ class Launcher:
             records.append(record)
         return combine(records, budget, self._cores), output
 
-    def launch(self, case: Case, budget: Budget, number: int, *, once: bool = False) -> tuple[Record, str]:
+    def launch(self, case: AnyCase, budget: Budget, number: int, *, once: bool = False) -> tuple[Record, str]:
         """Measure `case` by launch `number`, counted from 0, alone; energy is counted in the first one only."""
         start = time.perf_counter()
-        reference = self._reference(case)
-        if isinstance(reference, Outcome):
-            return Record(id=case.id, case=case.to_json(), outcome=reference), self._worker.last_words
+        operation, arguments = self._request_for(case)
+        if isinstance(operation, Outcome):
+            return Record(id=case.id, case=case.to_json(), outcome=operation), self._worker.last_words
         watch = sensors.watch_for(self._devices.get(case.device, {"name": case.device}))
         if isinstance(watch, sensors.Nothing) or number > 0:
             budget = budget.model_copy(update={"energy_seconds": 0.0})
         launches = 1 if once else budget.launches
         worker = self._worker if launches == 1 else self._fresh
         reply = worker.request(
-            "measure", budget.time_limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(),
-            reference=reference, compiler_cache=self._warm_compiler(case), once=once,
+            operation, budget.time_limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(),
+            compiler_cache=self._warm_compiler(case), once=once, **arguments,
         )  # fmt: skip
         if reply.result is not None and "id" in reply.result:
             record = sensors.join(Record.from_json(reply.result), watch, reply.pid)
@@ -90,7 +95,33 @@ class Launcher:
         cost = {**(record.cost or {}), "process": reply.seconds, "total": time.perf_counter() - start}
         return _in_launch(replace(record, cost=cost), number, launches), reply.output
 
-    def _warm_compiler(self, case: Case) -> str | None:
+    def layers(self, case: Case, budget: Budget) -> dict[str, Any]:
+        """Where the time of a step of `case` goes, as `bench.layers.layers` tells it.
+
+        Raises:
+            DlhwError: it could not be measured; the text says why.
+        """
+        reference = self._reference(case)
+        outcome = reference
+        if not isinstance(reference, Outcome):
+            reply = self._worker.request(
+                "layers", budget.time_limit_seconds, case=case.to_json(), budget=budget.model_dump(),
+                reference=reference,
+            )  # fmt: skip
+            if reply.result is not None and "layers" in reply.result:
+                return dict(reply.result["layers"])
+            outcome = outcome_of(reply, budget.time_limit_seconds)
+        assert isinstance(outcome, Outcome)
+        raise DlhwError(f"{case.id}: {outcome.status}: {outcome.reason}")
+
+    def _request_for(self, case: AnyCase) -> tuple[str | Outcome, dict[str, Any]]:
+        """What to ask a worker for, and what it needs to know; an outcome where it cannot be asked."""
+        if isinstance(case, Micro):
+            return "operate", {"data_root": str(self._data_root.resolve()) if self._data_root else None}
+        reference = self._reference(case)
+        return (reference, {}) if isinstance(reference, Outcome) else ("measure", {"reference": reference})
+
+    def _warm_compiler(self, case: AnyCase) -> str | None:
         """A cache that holds what every compilation needs, made once; None for an eager case."""
         if case.compile_mode == "eager":
             return None
@@ -127,10 +158,12 @@ class Launcher:
                 Path(name).unlink(missing_ok=True)
 
 
-def preload_for(architectures: Sequence[str], *, compiled: bool) -> tuple[str, ...]:
+def preload_for(suite: Suite) -> tuple[str, ...]:
     """What a template should import for a sweep, so that no child has to."""
-    modules = ("torchvision",) if any(name.startswith(TORCHVISION) for name in architectures) else ()
-    return (*modules, "torch._inductor.compile_fx") if compiled else modules
+    modules = ["torchvision"] if any(name.startswith(TORCHVISION) for name in suite.architectures) else []
+    modules += ["torch._inductor.compile_fx"] if suite.compiles else []
+    modules += ["bench.micro.measure"] if suite.content.micro else []
+    return tuple(modules)
 
 
 def _in_launch(record: Record, number: int, launches: int) -> Record:

@@ -17,6 +17,7 @@ from bench.clock import Clock, clock_for
 from bench.events import Events
 from bench.record import Check, Compile, Flops, Launch, Memory, Outcome, Record, Sampling, Status
 from bench.sampling import Samples, require_time, sample
+from bench.traffic import step_traffic
 from bench.workload import Workload
 from suites.case import Budget, Case
 
@@ -67,11 +68,14 @@ class Measurer:
             disturbance = host.between(before, host.moment())
         window_steps = self._count_energy(work, clock, samples)
         allocated, reserved = memory.accelerator_peak(case.device)
+        host_peak = peak.peak_bytes()
+        with phase("counting bytes"):
+            traffic = step_traffic(case)
         return self._record(
             outcome=Outcome(Status.MEASURED),
             seconds=samples.seconds,
             memory=Memory(
-                peak_host_bytes=peak.peak_bytes(),
+                peak_host_bytes=host_peak,
                 base_host_bytes=base_bytes,
                 host_source=peak.source,
                 peak_allocated_bytes=allocated,
@@ -81,7 +85,8 @@ class Measurer:
             compile=compiled and replace(compiled, seconds=max(0.0, compiled.seconds - samples.warm_up.step_seconds)),
             sensors={"window_steps": window_steps},
             check=checked,
-            sampling=_sampling(samples, clock.name, disturbance),
+            sampling=sampling_of(samples, clock.name, disturbance, host_peak if allocated is None else allocated),
+            traffic=traffic,
             backends=backends,
         )
 
@@ -134,7 +139,10 @@ class Measurer:
         )
 
 
-def _sampling(samples: Samples, clock_name: str, disturbance: Mapping[str, float | None]) -> Sampling:
+def sampling_of(
+    samples: Samples, clock_name: str, disturbance: Mapping[str, float | None], peak_bytes: int | None = None
+) -> Sampling:
+    """The record of one launch's sampling."""
     launch = Launch(
         samples=len(samples.seconds),
         warmup_steps=samples.warm_up.steps,
@@ -142,6 +150,7 @@ def _sampling(samples: Samples, clock_name: str, disturbance: Mapping[str, float
         median_seconds=statistics.median(samples.seconds),
         steps_per_sample=samples.steps_per_sample,
         stop_reason=samples.stop_reason,
+        peak_bytes=peak_bytes,
         **disturbance,
     )
     return Sampling(

@@ -11,6 +11,11 @@ from suites.case import Budget
 
 OTHER_CORES = 0.1
 """Others may use the cores that the case leaves free, and this much more: ticks of 10 ms tell no less."""
+TICK_SECONDS = 0.01
+FEWEST_TICKS = 3
+"""The kernel counts whole ticks: in a short window one or two of them look like company."""
+FEWEST_SWITCHES = 20
+"""In a short window a few say nothing of a rate."""
 SWITCHES_PER_THREAD = 50.0
 """A second. Undisturbed threads of a busy team were put aside 3 to 20 times a second, disturbed ones 95."""
 FEWEST_FOR_DRIFT = 18
@@ -41,12 +46,14 @@ def disturbances(record: Record, budget: Budget, cores: int) -> dict[str, str]:
     """
     assert record.sampling is not None
     (launch,) = record.sampling.launches
-    threads = record.case["threads"] if record.case["device"] == "cpu" else 1  # one thread feeds an accelerator
+    window = sum(record.seconds) * launch.steps_per_sample
+    # One thread feeds an accelerator; and a case's own processes cannot be told from others'.
+    threads = record.case["threads"] if record.case["device"] == "cpu" else 1
     found = {
         "warm-up": "" if launch.steady else f"no steady state within {budget.warmup_seconds:g} s of warm-up",
         "steal": _stolen(launch, budget),
-        "load": _company(launch, cores - threads),
-        "switches": _switches(launch, threads),
+        "load": "" if record.case.get("processes", 1) > 1 else _company(launch, cores - threads, window),
+        "switches": _switches(launch, threads, window),
         "drift": _drift(record.seconds, budget),
         "modes": _modes(record.seconds, budget),
     }
@@ -109,16 +116,17 @@ def _stolen(launch: Launch, budget: Budget) -> str:
     return f"the hypervisor took {100 * share:.0f}% of the cores' time"
 
 
-def _company(launch: Launch, free_cores: int) -> str:
+def _company(launch: Launch, free_cores: int, window_seconds: float) -> str:
     others = launch.other_cores
-    if others is None or others <= max(0, free_cores) + OTHER_CORES:
+    tick = TICK_SECONDS / window_seconds if window_seconds else 0.0
+    if others is None or others <= max(0, free_cores) + max(OTHER_CORES, FEWEST_TICKS * tick):
         return ""
     return f"other processes used {others:.1f} cores meanwhile"
 
 
-def _switches(launch: Launch, threads: int) -> str:
+def _switches(launch: Launch, threads: int, window_seconds: float) -> str:
     rate = launch.switches_per_second
-    if rate is None or rate <= SWITCHES_PER_THREAD * threads:
+    if rate is None or rate <= SWITCHES_PER_THREAD * threads or rate * window_seconds < FEWEST_SWITCHES:
         return ""
     return f"the process was put aside {rate:.0f} times a second"
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from bench import options, progress
-from bench.record import SCHEMA, Record, Status, outcomes, plain
+from bench import ceilings, options, progress
+from bench.answers import answers
+from bench.record import SCHEMA, Record, Status, fingerprint, outcomes, plain
 from bench.sweep import Sweep
 from suites import suite, units
 from suites.errors import DlhwError
@@ -73,6 +74,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "measure the rest, and those that crashed or failed",
     )
 
+    group.addoption(
+        "--data-root",
+        metavar="FOLDER",
+        type=Path,
+        help="where data sets lie, as torchvision keeps them, for the operation loader; without it, made-up images",
+    )
     options.add(group)
 
 
@@ -86,7 +93,10 @@ def pytest_configure(config: pytest.Config) -> None:
         chosen = suite.load(config.getoption("suite"), config.getoption("axis"), options.budget_changes(config))
     except DlhwError as error:
         raise pytest.UsageError(str(error)) from error
-    config.stash[SWEEP] = Sweep(chosen, _journal_path(config), resume=config.getoption("resume"))
+    root = config.getoption("data_root")
+    if root is not None and not root.is_dir():
+        raise pytest.UsageError(f"--data-root {root}: no such folder")
+    config.stash[SWEEP] = Sweep(chosen, _journal_path(config), resume=config.getoption("resume"), data_root=root)
     if not config.getoption("benchmark_columns"):
         config.option.benchmark_columns = ["median", "iqr", "rounds"]
 
@@ -119,7 +129,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _parameter(case: Any) -> Any:
-    mark = pytest.mark.benchmark(group=f"{case.architecture} {case.mode}", timer=Replay())
+    mark = pytest.mark.benchmark(group=case.group, timer=Replay())
     return pytest.param(case.id, id=case.id, marks=mark)
 
 
@@ -281,6 +291,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if _disabled(config):
         write("NOTHING WAS MEASURED, and no JSON was written: --benchmark-disable runs each case once", red=True)
         return
+    for answer in answers(measured, sweep.environment["host"]):
+        write(f"{answer.subject}: {answer.text}")
     if not measured:
         write("NOTHING WAS MEASURED: every case was skipped or failed; the reasons are above", red=True)
     write(f"journal: {sweep.journal_path}")
@@ -289,8 +301,21 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         write(f"results: {results}    next: dlhw table {results}")
     else:
         write(f"no --benchmark-json was given; to have one: dlhw recover {sweep.journal_path} -o results.json")
+    for line in _keep_ceilings(sweep, measured):
+        write(line)
     if len(sweep.records) < len(config.stash[PROGRESS]):
         write(f"ended early; the rest: {_resume_command(config)}", yellow=True)
+
+
+def _keep_ceilings(sweep: Sweep, measured: Sequence[Record]) -> list[str]:
+    """What this machine does at best is kept for later runs; that it cannot be is no reason to fail."""
+    found = ceilings.measured(measured)
+    if not found.known:
+        return []
+    try:
+        return [f"ceilings of this machine: {ceilings.keep(found, fingerprint(sweep.environment))}"]
+    except DlhwError as error:
+        return [f"the ceilings were not kept: {error}"]
 
 
 def _resume_command(config: pytest.Config) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.record import Record, Status
-from bench.summary import Summary, summarise
+from bench.summary import Summary, summarise, value_of
 from suites import units
 
 WORDS = {
@@ -40,11 +40,12 @@ def line(record: Record) -> str:
     if record.outcome.status is not Status.MEASURED:
         return f"{record.id}  {record.outcome.reason}"
     found = summarise(record)
+    value = value_of(record)
     parts = [
         units.interval(found.median_seconds, found.low_seconds, found.high_seconds),
-        units.images_per_second(record.case["batch_size"] / found.median_seconds),
+        units.metric(value.metric, value.value),
         f"±{units.percent(found.half_width)}{_launches(found)}",
-        units.octets(peak_bytes(record)),
+        *([units.octets(peak_bytes(record))] if record.work is None else []),
     ]
     noisy = "; ".join(record.sampling.noisy) if record.sampling else ""
     return "  ".join([record.id, *parts, *([noisy] if noisy else [])])

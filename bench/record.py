@@ -56,6 +56,37 @@ class Flops:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """Bytes that a step moves, at least and as its eager operators would: the truth lies between.
+
+    Attributes:
+        compulsory_bytes: weights and images read once, outputs written once; in training gradients and new weights too.
+        operator_bytes: all operands and results of all operators, views apart.
+        operators: how many operators there are.
+        by_size: operators' bytes by the size of what one of them touches: the power of two above it -> bytes.
+    """
+
+    compulsory_bytes: int
+    operator_bytes: int
+    operators: int
+    by_size: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a step of a micro-benchmark does, and so what its time means.
+
+    Attributes:
+        metric: `seconds` of each of `amount` pieces, or `amount` of something a second, as in `bytes_per_second`;
+            `steps`: `amount` is the result itself.
+        amount: pieces, bytes, FLOPs or images of a step.
+    """
+
+    metric: str
+    amount: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compile:
     """What torch.compile cost: the first call, less one ordinary step."""
 
@@ -81,6 +112,7 @@ class Launch:
         stolen_share: of all cores' time, taken by the hypervisor for other machines.
         other_cores: how many cores' worth of time other processes used.
         switches_per_second: how often a thread of the process was put aside for another.
+        peak_bytes: of memory while sampling: of the accelerator where there is one, else of the process.
     """
 
     samples: int
@@ -92,6 +124,7 @@ class Launch:
     stolen_share: float | None = None
     other_cores: float | None = None
     switches_per_second: float | None = None
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +151,8 @@ class Record:
         id: the case's id.
         case: the case's fields, and its net's number of `parameters` where that is known.
         seconds: samples of one step, in the order of time, none left out; launch after launch.
+        work: what a step of a micro-benchmark does; a net's step works through its batch.
+        details: what else an operation has to tell.
         cost: seconds that each phase of the work took; `total` from request to end, process start included.
     """
 
@@ -127,6 +162,9 @@ class Record:
     seconds: tuple[float, ...] = ()
     memory: Memory | None = None
     flops: Flops | None = None
+    traffic: Traffic | None = None
+    work: Work | None = None
+    details: Mapping[str, Any] | None = None
     compile: Compile | None = None
     sensors: Mapping[str, Any] | None = None
     check: Check | None = None
@@ -160,6 +198,8 @@ class Record:
             "seconds": tuple(data.get("seconds") or ()),
             "memory": _revive(Memory, known["memory"]),
             "flops": _revive(Flops, known["flops"]),
+            "traffic": _revive(Traffic, known["traffic"]),
+            "work": _revive(Work, known["work"]),
             "compile": _revive(Compile, known["compile"]),
             "check": _revive(Check, known["check"]),
             "sampling": sampling,

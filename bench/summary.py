@@ -56,6 +56,31 @@ def summarise(record: Record) -> Summary:
     )
 
 
+@dataclass(frozen=True)
+class Value:
+    """A figure in the unit of its metric, and its 95 % interval, None where it is not known."""
+
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+
+
+def value_of(record: Record) -> Value:
+    """What a measured record says in its own metric; of a net, images a second."""
+    work = record.work
+    metric, amount = ("images_per_second", record.case["batch_size"]) if work is None else (work.metric, work.amount)
+    found = summarise(record)
+    low, high = found.low_seconds, found.high_seconds
+    if metric == "steps":
+        return Value(metric, amount, None, None)
+    if metric == "seconds":
+        bounds = None if low is None or high is None else (low / amount, high / amount)
+        return Value(metric, found.median_seconds / amount, *(bounds or (None, None)))
+    bounds = None if low is None or high is None else (amount / high, amount / low)
+    return Value(metric, amount / found.median_seconds, *(bounds or (None, None)))
+
+
 def by_launch(record: Record) -> tuple[tuple[float, ...], ...]:
     """The samples of each launch; all in one where the record does not tell them apart."""
     counts = [launch.samples for launch in record.sampling.launches] if record.sampling else []

@@ -9,8 +9,10 @@ from bench.launch import Worker
 from bench.launcher import Launcher, preload_for
 from bench.record import Outcome, Record, Status, fingerprint
 from suites.axes import Machine, impossible
-from suites.case import Budget, Case
+from suites.case import Budget
+from suites.cases import AnyCase
 from suites.errors import DlhwError
+from suites.micro import Micro
 from suites.suite import Suite, seconds_of
 
 GIVES_UP = {Status.OUT_OF_MEMORY: "ran out of memory", Status.TIMEOUT: "ran out of time"}
@@ -26,14 +28,15 @@ class Sweep:
         records: what has been measured, reused or skipped so far, by case id.
     """
 
-    def __init__(self, suite: Suite, journal_path: Path, *, resume: bool) -> None:
+    def __init__(self, suite: Suite, journal_path: Path, *, resume: bool, data_root: Path | None = None) -> None:
         self.suite = suite
         self.journal_path = journal_path
-        self.cases: dict[str, tuple[Case, Budget]] = {}
+        self.cases: dict[str, tuple[AnyCase, Budget]] = {}
         self.environment: dict[str, Any] = {}
         self.records: dict[str, Record] = {}
         self.reused: dict[str, Record] = {}
         self._resume = resume
+        self._data_root = data_root
         self._launched: dict[str, list[Record]] = {}
         self._ended: dict[str, tuple[Record, str]] = {}
         self._exhausted: dict[tuple[Any, ...], tuple[int, Status]] = {}
@@ -49,10 +52,9 @@ class Sweep:
         """
         if self._worker is not None:
             return
-        compiled = any(mode != "eager" for sweep in self.suite.content.sweep for mode in sweep.compile_mode)
-        self._worker = Worker(preload=preload_for(self.suite.architectures, compiled=compiled))
+        self._worker = Worker(preload=preload_for(self.suite))
         self._fresh = Worker(fork=False)
-        self._launcher = Launcher(self._worker, self._fresh)
+        self._launcher = Launcher(self._worker, self._fresh, self._data_root)
         self.environment = self._launcher.describe(self.suite.architectures)
         if unknown := self.environment["unknown_architectures"]:
             raise DlhwError("\n".join(f"{self.suite.path}: {reason}" for reason in unknown.values()))
@@ -153,9 +155,9 @@ class Sweep:
         """Where a case ran out of memory or time, larger batches need not be tried."""
         if record.outcome.status in GIVES_UP:
             case = self.cases[record.id][0]
-            self._exhausted.setdefault(case.configuration, (case.batch_size, record.outcome.status))
+            self._exhausted.setdefault(case.configuration, (case.scale, record.outcome.status))
 
-    def _measure(self, case: Case, budget: Budget, once: bool) -> tuple[Record, str]:
+    def _measure(self, case: AnyCase, budget: Budget, once: bool) -> tuple[Record, str]:
         if case.id in self._ended:
             return self._ended[case.id]
         reason = self.impossible(case.id) or self._too_large(case)
@@ -164,11 +166,12 @@ class Sweep:
         earlier = self._launched.get(case.id, ())[: budget.launches]
         return self._launcher.measure(case, budget, once=once, earlier=earlier)
 
-    def _too_large(self, case: Case) -> str | None:
-        batch_size, status = self._exhausted.get(case.configuration, (case.batch_size, None))
-        if status is None or batch_size >= case.batch_size:
+    def _too_large(self, case: AnyCase) -> str | None:
+        scale, status = self._exhausted.get(case.configuration, (case.scale, None))
+        if status is None or scale >= case.scale:
             return None
-        return f"batch {batch_size} of this configuration {GIVES_UP[status]}"
+        what = f"size {scale}" if isinstance(case, Micro) else f"batch {scale}"
+        return f"{what} of this configuration {GIVES_UP[status]}"
 
     def close(self) -> None:
         """End the measuring process and close the journal."""

@@ -9,7 +9,6 @@ served it, told by `exited` or by the end of the pipe.
 
 import argparse
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
@@ -24,9 +23,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench import host
 from bench.events import Events
 from bench.record import Outcome, Status, plain
 from suites.case import Budget, Case
+from suites.micro import Micro
 
 PRELOAD = ("bench.measure",)
 FORK_PRELOAD = ("torch._dynamo", "torch.utils.flop_counter", "bench.environment")
@@ -47,6 +48,8 @@ class Server:
             "prepare": self._prepare,
             "warm_compiler": self._warm_compiler,
             "measure": self._measure,
+            "operate": self._operate,
+            "layers": self._layers,
             "probe": self._probe,
         }
         try:
@@ -98,13 +101,37 @@ class Server:
         from bench.check import Reference
         from bench.measure import Measurer
 
-        if compiler_cache is not None:
-            # A cache of its own: no case finds another's kernels, nor what a killed one left half written.
-            own = f"{compiler_cache}-{os.getpid()}"
-            shutil.copytree(compiler_cache, own, dirs_exist_ok=True)
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = own
+        _compile_apart(compiler_cache)
         measurer = Measurer(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))
         return measurer.run(once).to_json()
+
+    def _operate(
+        self,
+        case: dict[str, Any],
+        budget: dict[str, Any],
+        data_root: str | None,
+        compiler_cache: str | None,
+        once: bool,
+    ) -> dict[str, Any]:
+        from bench.micro.measure import MicroMeasurer
+
+        _compile_apart(compiler_cache)
+        root = Path(data_root) if data_root else None
+        return MicroMeasurer(self._events, Micro.from_json(case), Budget(**budget), root).run(once).to_json()
+
+    def _layers(self, case: dict[str, Any], budget: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
+        from bench.check import Reference
+        from bench.layers import layers
+
+        return {"layers": layers(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))}
+
+
+def _compile_apart(compiler_cache: str | None) -> None:
+    """A cache of its own: no case finds another's kernels, nor what a killed one left half written."""
+    if compiler_cache is not None:
+        own = f"{compiler_cache}-{os.getpid()}"
+        shutil.copytree(compiler_cache, own, dirs_exist_ok=True)
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = own
 
 
 def outcome_of(error: Exception) -> Outcome:
@@ -161,7 +188,7 @@ def _serve_in_child(events: Events, request: Mapping[str, Any], scratch: Path) -
     if child == 0:
         status = 1
         try:
-            _end_with_parent(template)
+            host.end_with_parent(template)
             _harden(request)
             os.close(0)
             Server(events).serve(request)
@@ -205,13 +232,6 @@ def _join_group(pid: int) -> None:
 def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-
-
-def _end_with_parent(parent: int) -> None:
-    """Ask the kernel for SIGKILL at the parent's death, which may have come already (prctl(2))."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _threads() -> int:

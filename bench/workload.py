@@ -75,12 +75,12 @@ class Workload:
         return check.compare(output, gradients, tensors, self.case.precision)
 
     def _infer(self, images: torch.Tensor) -> torch.Tensor:
-        with _autocast(self.case):
+        with autocast(self.case.precision, self.case.device):
             return self.call(images)
 
     def _train(self, optimizer: torch.optim.Optimizer) -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
-        with _autocast(self.case):
+        with autocast(self.case.precision, self.case.device):
             loss = functional.cross_entropy(self.call(self.images), self.labels)
         if self.scaler is None:
             loss.backward()
@@ -95,7 +95,7 @@ class Workload:
         """Logits and sampled gradients. A scaler starts too high on purpose: lower it, as training would."""
         while True:
             self.net.zero_grad(set_to_none=True)
-            with _autocast(self.case):
+            with autocast(self.case.precision, self.case.device):
                 output = self.call(x)
                 loss = functional.cross_entropy(output, labels)
             (self.scaler.scale(loss) if self.scaler else loss).backward()
@@ -111,7 +111,7 @@ class Workload:
 def workload(case: Case, tensors: Mapping[str, Any]) -> Workload:
     """Build the net of `case` with the weights in `tensors`, and random inputs, on the case's device."""
     net = _with_weights(case.architecture, tensors["state"])
-    net.to(device=case.device, dtype=_cast_dtype(case.precision))
+    net.to(device=case.device, dtype=cast_dtype(case.precision))
     net.to(memory_format=_FORMATS[case.memory_format])
     net.train(case.mode == "training")
     call = net if case.compile_mode == "eager" else torch.compile(net, mode=case.compile_mode)
@@ -151,18 +151,20 @@ def set_precision(precision: Precision) -> dict[str, str]:
     return {name: str(backend.fp32_precision) for name, backend in settings.items()}
 
 
-def _cast_dtype(precision: Precision) -> torch.dtype:
+def cast_dtype(precision: Precision) -> torch.dtype:
+    """The type of weights and images."""
     return torch.float32 if precision.startswith("amp_") else _DTYPES.get(precision, torch.float32)
 
 
-def _autocast(case: Case) -> contextlib.AbstractContextManager[Any]:
-    if not case.precision.startswith("amp_"):
+def autocast(precision: Precision, device: str) -> contextlib.AbstractContextManager[Any]:
+    """Around the forward pass: casts where the precision is autocast's, does nothing elsewhere."""
+    if not precision.startswith("amp_"):
         return contextlib.nullcontext()
-    return torch.autocast(case.device.partition(":")[0], dtype=_DTYPES[case.precision])
+    return torch.autocast(device.partition(":")[0], dtype=_DTYPES[precision])
 
 
 def _place(images: torch.Tensor, case: Case) -> torch.Tensor:
-    return images.to(device=case.device, dtype=_cast_dtype(case.precision), memory_format=_FORMATS[case.memory_format])
+    return images.to(device=case.device, dtype=cast_dtype(case.precision), memory_format=_FORMATS[case.memory_format])
 
 
 def _with_weights(architecture: str, state: Mapping[str, torch.Tensor]) -> nn.Module:

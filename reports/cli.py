@@ -19,6 +19,10 @@ app = typer.Typer(
 )  # fmt: skip
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 Files = Annotated[list[Path], typer.Argument(metavar="RESULTS.json...", help="Results files, of one or many machines.")]
+Csv = Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write the tidy table as CSV; - for standard output.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="PATH|-", help="Write the tidy table as JSON rows.")]
+Markdown = Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write the table for people as markdown.")]
+Parquet = Annotated[Path | None, typer.Option(metavar="PATH", help="Write the tidy table as parquet (needs pyarrow).")]
 
 
 def main() -> None:
@@ -96,45 +100,103 @@ def table(
             help="What a pivot shows: images_per_second, median_seconds, flops_per_second, peak_bytes, ...",
         ),
     ] = "images_per_second",
-    csv: Annotated[
-        Path | None, typer.Option(metavar="PATH|-", help="Write the tidy table as CSV; - for standard output.")
-    ] = None,
-    json_path: Annotated[
-        Path | None, typer.Option("--json", metavar="PATH|-", help="Write the tidy table as JSON rows.")
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar="PATH|-", help="Write the table for people as markdown.")
-    ] = None,
-    parquet: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Write the tidy table as parquet (needs pyarrow).")
-    ] = None,
+    csv: Csv = None,
+    json_path: Json = None,
+    markdown: Markdown = None,
+    parquet: Parquet = None,
 ) -> None:
     """Show results as a table, a row a case, or write it in another form.
 
     Printed to a terminal it is for people; to a pipe it is tab-separated. CSV, JSON and parquet hold all columns
     and plain numbers: seconds, bytes, FLOP/s; with --by they hold the pivot.
     """
-    from reports import export, tables
+    from reports import tables
     from reports.frames import load
 
     tables.require_value(value)
     frame = load(files)
-    same = tables.constants(frame)
+    said = [f"{axis} {what}" for axis, what in tables.constants(frame).items() if what is not None]
     shown = tables.pivot(frame, by.split(","), value) if by else tables.cases(frame)
-    tidy = shown if by else frame
-    written = False
-    for target, write in (
-        (csv, export.csv),
-        (json_path, export.json_rows),
-        (markdown, export.markdown),
-        (parquet, export.parquet),
-    ):
-        if target is not None:
-            write(shown if write is export.markdown else tidy, target)
-            written = True
-    if not written:
-        caption = "all: " + ", ".join(f"{axis} {what}" for axis, what in same.items()) if same and not by else ""
-        _print(shown, caption)
+    caption = f"all: {', '.join(said)}" if said and not by else ""
+    _give(shown, shown if by else frame, caption, csv, json_path, markdown, parquet)
+
+
+@app.command()
+def roofline(
+    files: Files, csv: Csv = None, json_path: Json = None, markdown: Markdown = None, parquet: Parquet = None
+) -> None:
+    """Tell what bounds each case: arithmetic, memory, or overhead; and what share of this machine's best it reaches.
+
+    The machine's best is what pytest bench/ --suite hardware has found, in these files or in earlier runs on the
+    same machine. CSV, JSON and parquet hold all columns and plain numbers.
+    """
+    from reports import roofline as analysis
+
+    frame = analysis.load(files)
+    _give(analysis.text(frame), frame, "", csv, json_path, markdown, parquet)
+
+
+@app.command()
+def findings(
+    files: Files,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the numbers behind each sentence.")] = False,
+) -> None:
+    """Say in a sentence each what the micro-benchmarks found, and which of the course's claims hold.
+
+    The sentences come from runs of --suite hardware and --suite input, the claims from --suite notes.
+    """
+    from reports import diagnosis
+    from reports import findings as found
+
+    sentences, claims = found.load(files)
+    if as_json:
+        print(json.dumps({"findings": sentences, "claims": claims}, indent=2))
+        return
+    if not sentences and not claims:
+        raise DlhwError(f"{', '.join(map(str, files))}: nothing in it to say a sentence of; see dlhw findings --help")
+    diagnosis.paragraphs([(item["subject"], item["text"]) for item in sentences])
+    diagnosis.paragraphs([(f"{item['verdict']}: {item['claim']}", item["figures"]) for item in claims])
+
+
+@app.command()
+def explain(
+    files: Files,
+    case: Annotated[str, typer.Option("--case", metavar="ID", help="The case, as a table shows it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the numbers behind each line.")] = False,
+) -> None:
+    """Tell in ten lines why a case takes as long as it does, and which toggle helped most here."""
+    from reports import diagnosis
+    from reports.explain import explain as of
+
+    found = of(files, case)
+    if as_json:
+        print(json.dumps({"lines": [list(line) for line in found.lines], **found.facts}, indent=2))
+    else:
+        diagnosis.paragraphs(found.lines)
+
+
+@app.command()
+def layers(
+    net: Annotated[str, typer.Argument(metavar="NET|CASE", help="A net, or the id of a case as a table shows it.")],
+    axis: Annotated[
+        list[str] | None, typer.Option(metavar="AXIS=V", help="As in a run, but one value: --axis precision=bf16.")
+    ] = None,
+    suite: Annotated[
+        str, typer.Option(metavar="FILE.toml", help="The suite that tells the input shape of a net of your own.")
+    ] = "smoke",
+    csv: Csv = None, json_path: Json = None, markdown: Markdown = None, parquet: Parquet = None,
+) -> None:  # fmt: skip
+    """Tell where the time of one case goes: time, FLOPs, bytes and bound of each layer, forward and backward.
+
+    Without --axis: inference, batch 8, fp32, contiguous, all threads. Nothing else should run meanwhile.
+    """
+    from reports import layers as analysis
+
+    print("measuring the step, then each operator in it ...", file=sys.stderr)
+    frame, facts = analysis.measure(net, axis or (), suite)
+    _give(analysis.text(frame), frame, analysis.caption(facts), csv, json_path, markdown, parquet)
+    if not sys.stdout.isatty():
+        print(analysis.caption(facts), file=sys.stderr)
 
 
 @app.command()
@@ -154,6 +216,24 @@ def recover(
     export.write_text(json.dumps(data, indent=4) + "\n", output)
     where = sys.stderr if str(output) == "-" else sys.stdout
     print(f"{output}: {len(data['benchmarks'])} cases measured, {len(data['outcomes'])} not", file=where)
+
+
+def _give(
+    shown: "pd.DataFrame", tidy: "pd.DataFrame", caption: str, csv: Path | None, json_path: Path | None,
+    markdown: Path | None, parquet: Path | None,
+) -> None:  # fmt: skip
+    """Write the table to every file that was named; to standard output where none was."""
+    from reports import export
+
+    wanted = (
+        (csv, export.csv, tidy), (json_path, export.json_rows, tidy), (markdown, export.markdown, shown),
+        (parquet, export.parquet, tidy),
+    )  # fmt: skip
+    for target, write, table in wanted:
+        if target is not None:
+            write(table, target)
+    if not any(target for target, _, _ in wanted):
+        _print(shown, caption)
 
 
 def _print(table: "pd.DataFrame", caption: str, *, as_json: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
@@ -50,6 +50,16 @@ def run(*, as_json: bool) -> int:
     else:
         print(SUMMARIES[code])
     return code
+
+
+def paragraphs(lines: Iterable[tuple[str, str]]) -> None:
+    """Subject and text: for people on a terminal, tab-separated for a pipe."""
+    console = Console(highlight=False)
+    for subject, text in lines:
+        if console.is_terminal:
+            console.print(Text(f"{subject}: ", "bold") + Text(text))
+        else:
+            print(subject, text, sep="\t")
 
 
 def document(found: Sequence[Finding], code: int) -> dict[str, object]:

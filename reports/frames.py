@@ -1,44 +1,51 @@
 """Results files to one tidy table: a row a case, measured or not."""
 
+import contextlib
 import json
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.record import SCHEMA, Outcome, Record, Sampling, Status, fingerprint
-from bench.summary import percentile, summarise
+from bench.summary import Value, percentile, summarise, value_of
 from suites.errors import DlhwError
 
 AXES = (
+    "operation", "variant", "size",
     "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode", "device",
     "threads",
 )  # fmt: skip
 COLUMNS = (
     "file", "machine", "fingerprint", "suite", "datetime", "torch", "device_model",
-    "id", *AXES, "parameters", "status", "reason",
+    "id", "kind", *AXES, "parameters", "status", "reason",
     "launches", "samples", "median_seconds", "low_seconds", "high_seconds", "half_width", "within_half_width",
-    "p90_seconds", "p99_seconds", "latency_seconds", "images_per_second",
-    "step_flops", "forward_flops_per_image", "flops_per_second",
+    "p90_seconds", "p99_seconds", "latency_seconds",
+    "metric", "value", "value_low", "value_high", "images_per_second",
+    "step_flops", "forward_flops_per_image", "flops_per_second", "bytes_per_second",
+    "compulsory_bytes", "operator_bytes", "operators",
     "peak_bytes", "peak_host_bytes", "base_host_bytes", "peak_allocated_bytes", "peak_reserved_bytes",
     "parameter_bytes",
     "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance",
     "joules_per_image", "images_per_joule", "mean_power_watts",
     "noisy", "steady", "stop_reason", "cost_seconds",
 )  # fmt: skip
-"""In this order; times in seconds, memory in bytes, half widths a share of the median.
+"""In this order; `value` in the unit that `metric` names; times in seconds, memory in bytes, half widths a share.
 
 `half_width` is between launches where there are several, else within the one, as `within_half_width` always is.
 Percentiles are of single steps, and None where too few of them stand behind one.
 """
 COUNTS = frozenset({
     "batch_size", "threads", "parameters", "launches", "samples", "graph_breaks", "step_flops",
-    "forward_flops_per_image",
+    "forward_flops_per_image", "operators",
 })  # fmt: skip
 FIGURES = frozenset({
-    "half_width", "within_half_width", "images_per_second", "flops_per_second", "relative_error", "tolerance",
+    "value", "value_low", "value_high",
+    "half_width", "within_half_width", "images_per_second", "flops_per_second", "bytes_per_second",
+    "relative_error", "tolerance",
     "mean_power_watts", "joules_per_image", "images_per_joule",
 })  # fmt: skip
 
@@ -114,11 +121,31 @@ def records(data: Mapping[str, Any]) -> Iterator[Record]:
         yield Record(id=outcome["id"], case=outcome["case"], outcome=status)
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Results:
+    """One file.
+
+    Attributes:
+        common: what all its rows share: `file`, `machine`, `fingerprint`, `suite`, `datetime`, `torch`.
+        models: device -> its model.
+        host: cores, caches, memory.
+    """
+
+    common: Mapping[str, Any]
+    models: Mapping[str, str | None]
+    host: Mapping[str, Any]
+    records: tuple[Record, ...]
+
+
+def results(path: Path) -> Results:
+    """One results file as records.
+
+    Raises:
+        DlhwError: it cannot be read, or is damaged.
+    """
     data = read(path)
-    try:
+    with damage_named(path):
         machine = data["machine_info"]
-        models = {device["name"]: device.get("model") for device in machine.get("devices") or ()}
         common = {
             "file": str(path),
             "machine": machine.get("node"),
@@ -127,22 +154,41 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             "datetime": data.get("datetime"),
             "torch": (machine.get("torch") or {}).get("version"),
         }
-        for record in records(data):
-            yield {**common, "device_model": models.get(record.case.get("device")), **_row(record)}
+        models = {device["name"]: device.get("model") for device in machine.get("devices") or ()}
+        return Results(common, models, machine.get("host") or {}, tuple(records(data)))
+
+
+@contextlib.contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Whatever reading a record stumbles over becomes one error that names the file."""
+    try:
+        yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise DlhwError(f"{path}: a case in it is damaged ({type(error).__name__}: {error})") from error
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    found = results(path)
+    with damage_named(path):
+        return [
+            {**found.common, "device_model": found.models.get(record.case.get("device", "")), **row(record)}
+            for record in found.records
+        ]
 
 
 def _fingerprint(machine: Mapping[str, Any]) -> str:
     return fingerprint({**machine, "python": machine.get("python_version")})
 
 
-def _row(record: Record) -> dict[str, Any]:
+def row(record: Record) -> dict[str, Any]:
+    """What a record says, under the names of `COLUMNS`."""
     case = record.case
     row: dict[str, Any] = {
         "id": record.id,
+        "kind": case.get("kind", "net"),
         **{axis: case.get(axis) for axis in AXES},
-        "input_shape": "x".join(map(str, case.get("input_shape") or ())),
+        "input_shape": _numbers(case, "input_shape"),
+        "size": _numbers(case, "size"),
         "parameters": case.get("parameters"),
         "status": str(record.outcome.status),
         "reason": record.outcome.reason,
@@ -152,10 +198,14 @@ def _row(record: Record) -> dict[str, Any]:
     return row
 
 
+def _numbers(case: Mapping[str, Any], name: str) -> str | None:
+    return "x".join(map(str, case[name])) if case.get(name) else None
+
+
 def _timing(record: Record) -> dict[str, Any]:
     if not record.seconds:
         return {}
-    found = summarise(record)
+    found, value = summarise(record), value_of(record)
     step = record.flops.step if record.flops else None
     sampling = record.sampling
     single_steps = record.seconds if sampling and sampling.steps_per_sample == 1 else ()
@@ -170,11 +220,20 @@ def _timing(record: Record) -> dict[str, Any]:
         "p90_seconds": percentile(single_steps, 0.9),
         "p99_seconds": percentile(single_steps, 0.99),
         "latency_seconds": _latency(sampling, found.median_seconds),
-        "images_per_second": record.case["batch_size"] / found.median_seconds,
+        "metric": value.metric,
+        "value": value.value,
+        "value_low": value.low,
+        "value_high": value.high,
+        "images_per_second": _if(value, "images_per_second"),
+        "bytes_per_second": _if(value, "bytes_per_second"),
         "step_flops": step,
         "forward_flops_per_image": record.flops.forward_per_image if record.flops else None,
-        "flops_per_second": step / found.median_seconds if step else None,
+        "flops_per_second": step / found.median_seconds if step else _if(value, "flops_per_second"),
     }
+
+
+def _if(value: Value, metric: str) -> float | None:
+    return value.value if value.metric == metric else None
 
 
 def _latency(sampling: Sampling | None, median_seconds: float) -> float | None:
@@ -217,6 +276,9 @@ def _energy(record: Record) -> dict[str, Any]:
 
 def _rest(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {"cost_seconds": (record.cost or {}).get("total")}
+    if record.traffic is not None:
+        names = ("compulsory_bytes", "operator_bytes", "operators")
+        row |= {name: getattr(record.traffic, name) for name in names}
     if record.compile is not None:
         row |= {
             "compile_seconds": record.compile.seconds,

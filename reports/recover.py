@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.journal import Run, read
 from bench.record import SCHEMA, Record, Status, outcomes
+from suites import cases
 from suites.errors import DlhwError
 
 
@@ -49,8 +50,6 @@ def _results(
 ) -> dict[str, Any]:
     from pytest_benchmark import __version__
 
-    from suites.case import Case
-
     measured = [record for record in found.values() if record.outcome.status is Status.MEASURED]
     return {
         "machine_info": header["machine_info"],
@@ -58,7 +57,7 @@ def _results(
         "benchmarks": [_benchmark(record, node_ids[record.id]) for record in measured],
         "datetime": header["datetime"],
         "version": __version__,
-        "outcomes": outcomes({case_id: Case.parse(case_id).to_json() for case_id in planned}, found),
+        "outcomes": outcomes({case_id: cases.parse(case_id).to_json() for case_id in planned}, found),
         "dlhw": {
             "schema": SCHEMA,
             "suite": header["suite"]["name"],
@@ -76,7 +75,7 @@ def _benchmark(record: Record, node_id: str) -> dict[str, Any]:
     for seconds in record.seconds:
         stats.update(seconds)
     return {
-        "group": f"{record.case['architecture']} {record.case['mode']}",
+        "group": cases.from_json(record.case).group,
         "name": node_id.rpartition("::")[2] if "::" in node_id else node_id,
         "fullname": node_id,
         "params": {"case": record.id},

@@ -15,6 +15,7 @@ VALUES: dict[str, tuple[str, Callable[[Any], str], bool]] = {
     "images_per_second": ("images/s", units.images_per_second, True),
     "median_seconds": ("time a step", units.seconds, False),
     "flops_per_second": ("FLOP/s", lambda value: units.rate(value, "FLOP/s"), True),
+    "bytes_per_second": ("B/s", lambda value: units.rate(value, "B/s"), True),
     "peak_bytes": ("peak memory", units.octets, False),
     "half_width": ("noise", units.percent, False),
     "within_half_width": ("noise within a launch", units.percent, False),
@@ -29,7 +30,8 @@ VALUES: dict[str, tuple[str, Callable[[Any], str], bool]] = {
 
 def constants(frame: pd.DataFrame) -> dict[str, Any]:
     """The axes that are the same in every row, and their values: said once, not in every row."""
-    return {axis: frame[axis].iloc[0] for axis in AXES if len(frame) > 1 and frame[axis].nunique(dropna=False) == 1}
+    same = {axis: frame[axis].iloc[0] for axis in AXES if len(frame) > 1 and frame[axis].nunique(dropna=False) == 1}
+    return {axis: None if pd.isna(value) else value for axis, value in same.items()}
 
 
 def cases(frame: pd.DataFrame) -> pd.DataFrame:
@@ -43,7 +45,15 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
         units.interval(*(_number(value) for value in row))
         for row in frame[["median_seconds", "low_seconds", "high_seconds"]].itertuples(index=False)
     ]
-    columns = ["images_per_second", "flops_per_second", "peak_bytes", "half_width"]
+    if (frame["kind"] == "micro").any():
+        table["result"] = [
+            units.metric(str(metric), _number(value))
+            for metric, value in frame[["metric", "value"]].itertuples(index=False)
+        ]
+    columns = [
+        *(["images_per_second", "flops_per_second", "peak_bytes"] if (frame["kind"] == "net").any() else []),
+        "half_width",
+    ]
     if (frame["launches"] > 1).any():
         columns.append("within_half_width")
     for column in columns:

@@ -1,16 +1,27 @@
 """The axes of a sweep, and why a combination of them cannot be measured on a machine."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)  # fmt: skip
 
 from suites.architectures import ARCHITECTURES, TORCHVISION
-from suites.case import Case, CompileMode, MemoryFormat, Mode, Precision
+from suites.case import CompileMode, MemoryFormat, Mode, Precision
+from suites.cases import AnyCase
 from suites.errors import did_you_mean
+from suites.micro import OPERATIONS, Micro, shape_problem
 
 _OWN_NET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -34,16 +45,44 @@ class Machine:
     unknown_architectures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def impossible(case: Case, machine: Machine) -> str | None:
+def impossible(case: AnyCase, machine: Machine) -> str | None:
     """Why `case` cannot be measured on `machine`, in plain words; None if nothing is known against it."""
+    kind = case.device.partition(":")[0]
+    if isinstance(case, Micro) and (reason := _misplaced(case, kind)):
+        return reason
     if case.device not in machine.devices:
         return f"there is no device {case.device} here (present: {', '.join(machine.devices)})"
     if case.precision == "tf32" and case.device not in machine.tf32_devices:
         return f"{case.device} has no TF32 (NVIDIA GPUs of compute capability 8.0 and above have)"
+    if reason := _too_many(case, kind, machine):
+        return reason
+    if case.compile_mode != "eager":
+        return machine.compile_problems.get(kind)
+    return None
+
+
+def _too_many(case: AnyCase, kind: str, machine: Machine) -> str | None:
+    """Why there are not enough cores, or devices, for the case's threads and processes."""
     if case.threads > machine.threads:
         return f"{case.threads} threads asked for, but this process may use {machine.threads} cores"
-    if case.compile_mode != "eager":
-        return machine.compile_problems.get(case.device.partition(":")[0])
+    if case.processes == 1:
+        return None
+    devices = sum(name.partition(":")[0] == kind for name in machine.devices)
+    places = machine.threads // case.threads if kind == "cpu" else devices
+    if case.processes <= places:
+        return None
+    return f"{case.processes} processes of {case.threads} threads asked for, but there is room for {places}"
+
+
+def _misplaced(case: Micro, kind: str) -> str | None:
+    """Why the operation makes no sense on such a device."""
+    needs = OPERATIONS[case.operation].needs
+    if needs == "cpu" and kind != "cpu":
+        return f"{case.operation} is about the host"
+    if needs == "accelerator" and kind == "cpu":
+        return f"{case.operation} needs an accelerator, and {case.device} is the host itself"
+    if case.variant == "chase" and kind != "cpu":
+        return "a chain of dependent reads is followed by the host alone; gather reads from a device"
     return None
 
 
@@ -60,7 +99,11 @@ AXES = (
     "architecture", "image_size", "mode", "precision", "memory_format", "compile_mode", "device", "threads",
     "batch_size",
 )  # fmt: skip
+MICRO_AXES = ("operation", "variant", "size", "precision", "device", "threads")
+SELECTING = ("operation", "variant")
+"""Axes of micro-benchmarks that a command line chooses from; the others it redefines."""
 _DEVICE = r"^(all|[a-z]+(:\d+)?)$"
+Device = Annotated[str, StringConstraints(pattern=_DEVICE)]
 
 
 class Axes(BaseModel):
@@ -77,30 +120,118 @@ class Axes(BaseModel):
     precision: tuple[Precision, ...] = ("fp32",)
     memory_format: tuple[MemoryFormat, ...] = ("contiguous",)
     compile_mode: tuple[CompileMode, ...] = ("eager",)
-    device: tuple[Annotated[str, StringConstraints(pattern=_DEVICE)], ...] = ("all",)
+    device: tuple[Device, ...] = ("all",)
     threads: tuple[PositiveInt | Literal["all"], ...] = ("all",)
     batch_size: tuple[PositiveInt, ...] = (1,)
 
     @field_validator(*AXES, mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
-        values = value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(item, bool) for item in values):
-            raise ValueError("should be a valid integer or text, not true or false")
-        return values
+        return listed(value)
 
     @field_validator(*AXES)
     @classmethod
     def _some_and_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if not values:
-            raise ValueError("an axis needs at least one value")
-        return tuple(dict.fromkeys(values))
+        return some_and_once(values)
+
+
+class MicroAxes(BaseModel):
+    """One operation's block: every combination of its axes' values is a micro-benchmark.
+
+    A size is a number, or several as in `64x56x56`; `threads` knows `powers` beside `all`: 1, 2, 4, ... all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operation: str
+    variant: tuple[str, ...] = ("",)
+    size: tuple[tuple[NonNegativeInt, ...], ...]
+    precision: tuple[Precision, ...] = ("fp32",)
+    device: tuple[Device, ...] = ("all",)
+    threads: tuple[PositiveInt | Literal["all", "powers"], ...] = ("all",)
+
+    @field_validator("variant", "size", "precision", "device", "threads", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        return listed(value)
+
+    @field_validator("variant", "size", "precision", "device", "threads")
+    @classmethod
+    def _some_and_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return some_and_once(values)
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _numbers(cls, values: Any) -> Any:
+        return [_size(value) for value in listed(values)]
+
+    @field_validator("operation", "variant", "size")
+    @classmethod
+    def _of_the_operation(cls, value: Any, info: ValidationInfo) -> Any:
+        operation = info.data.get("operation", "")
+        problems = {
+            "operation": lambda: [shape_problem(value, None, None)],
+            "variant": lambda: [shape_problem(operation, variant, None) for variant in value],
+            "size": lambda: [shape_problem(operation, None, size) for size in value],
+        }[info.field_name or ""]()
+        if found := [problem for problem in problems if problem and (operation or info.field_name == "operation")]:
+            raise ValueError("; ".join(found))
+        return value
+
+
+def listed(value: Any) -> Any:
+    """One value is a list of one.
+
+    Raises:
+        ValueError: a value is true or false, which would pass for a number.
+    """
+    values = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(item, bool) for item in values):
+        raise ValueError("should be a valid integer or text, not true or false")
+    return values
+
+
+def some_and_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values, each once.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not values:
+        raise ValueError("an axis needs at least one value")
+    return tuple(dict.fromkeys(values))
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, int):
+        return (value,)
+    parts = value.split("x") if isinstance(value, str) else value
+    if not isinstance(value, str) or not all(part.isdecimal() for part in parts):
+        raise ValueError(f"should be a number, or several as in 64x56x56, not {value!r}")
+    return tuple(map(int, parts))
 
 
 def devices_of(pattern: str, machine: Machine) -> tuple[str, ...]:
-    """`all` -> every device present; `cuda` -> every GPU; a device that is absent stays, to be skipped."""
+    """`all` -> every device present, `accelerator` -> all but the CPU; `cuda` -> every GPU.
+
+    A device that is named and absent stays, to be skipped.
+    """
     if pattern == "all":
         return machine.devices
+    if pattern == "accelerator":
+        return tuple(name for name in machine.devices if name != "cpu")
     if ":" in pattern or pattern == "cpu":
         return (pattern,)
     return tuple(name for name in machine.devices if name.startswith(f"{pattern}:")) or (f"{pattern}:0",)
+
+
+def threads_of(values: Iterable[int | str], machine: Machine) -> tuple[int, ...]:
+    """`all` -> as many as there are cores; `powers` -> 1, 2, 4, ... and all."""
+    counts: dict[int, None] = {}
+    for value in values:
+        if isinstance(value, int):
+            counts[value] = None
+            continue
+        powers = (2**exponent for exponent in range(machine.threads.bit_length())) if value == "powers" else ()
+        counts |= dict.fromkeys([*powers, machine.threads])
+    return tuple(counts)

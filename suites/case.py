@@ -19,14 +19,15 @@ CompileMode = Literal["eager", "default", "reduce-overhead", "max-autotune"]
 _N = "[1-9][0-9]*"
 
 
-def _one_of(kind: Any) -> str:
+def one_of(kind: Any) -> str:
+    """A regular expression of a literal type's values."""
     return "|".join(map(re.escape, get_args(kind)))
 
 
 _ID = re.compile(
     rf"(?P<architecture>.+?)(?:@(?P<size>{_N}(?:x{_N}x{_N})?))?"
-    rf"-(?P<mode>{_one_of(Mode)})-b(?P<batch_size>{_N})-(?P<precision>{_one_of(Precision)})"
-    rf"-(?P<memory_format>{_one_of(MemoryFormat)})-(?P<compile_mode>{_one_of(CompileMode)})"
+    rf"-(?P<mode>{one_of(Mode)})-b(?P<batch_size>{_N})-(?P<precision>{one_of(Precision)})"
+    rf"-(?P<memory_format>{one_of(MemoryFormat)})-(?P<compile_mode>{one_of(CompileMode)})"
     rf"-(?P<device>[\w:]+)-t(?P<threads>{_N})"
 )
 
@@ -65,6 +66,21 @@ class Case:
     def configuration(self) -> "tuple[Any, ...]":
         """All that tells two cases apart but the batch size."""
         return tuple(getattr(self, field.name) for field in fields(self) if field.name != "batch_size")
+
+    @property
+    def group(self) -> str:
+        """What it is shown with."""
+        return f"{self.architecture} {self.mode}"
+
+    @property
+    def scale(self) -> int:
+        """Grows with the memory and time that it needs."""
+        return self.batch_size
+
+    @property
+    def processes(self) -> int:
+        """That work at it, its own included."""
+        return 1
 
     @property
     def check_images(self) -> int:

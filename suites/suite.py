@@ -13,9 +13,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from suites.architectures import Shape, default_input_shape
-from suites.axes import AXES, Axes, Machine, devices_of
+from suites.axes import AXES, MICRO_AXES, SELECTING, Axes, Machine, MicroAxes, devices_of, threads_of
 from suites.case import Budget, Case
+from suites.cases import AnyCase
 from suites.errors import DlhwError, did_you_mean
+from suites.micro import Micro
 
 FOLDER = Path(__file__).parent
 OVERHEAD_SECONDS = 0.5
@@ -26,6 +28,7 @@ _UNION_MEMBERS = (
     "constrained-int",
     "literal['all']",
     "literal['own']",
+    "literal['all','powers']",
 )  # pydantic's names, not the file's keys
 
 
@@ -43,6 +46,12 @@ class Sweep(Axes):
     measure: Budget = Budget()
 
 
+class MicroSweep(MicroAxes):
+    """Axes of an operation, and how its cases differ from the suite's budget."""
+
+    measure: Budget = Budget()
+
+
 class SuiteFile(BaseModel):
     """What may stand in a suite file."""
 
@@ -52,11 +61,12 @@ class SuiteFile(BaseModel):
     measure: Budget = Budget()
     architectures: dict[str, OwnNet] = Field(default_factory=dict)
     sweep: tuple[Sweep, ...] = ()
+    micro: tuple[MicroSweep, ...] = ()
 
     @model_validator(mode="after")
     def _sweeps_nets_of_known_shape(self) -> "SuiteFile":
-        if not self.sweep:
-            raise ValueError("a suite needs at least one [[sweep]]")
+        if not self.sweep and not self.micro:
+            raise ValueError("a suite needs at least one [[sweep]] or [[micro]]")
         for name in self.architectures:
             if default_input_shape(name) is not None:
                 raise ValueError(f"[architectures.{name}]: this net has its own input shape; image_size changes it")
@@ -97,31 +107,41 @@ class Suite:
     @property
     def digest(self) -> str:
         """Changes when a result could: with the way of measuring, not with the set of cases."""
-        budgets = {json.dumps(self._budget(sweep).model_dump(), sort_keys=True) for sweep in self.content.sweep}
+        sweeps: tuple[Sweep | MicroSweep, ...] = (*self.content.sweep, *self.content.micro)
+        budgets = {json.dumps(self._budget(sweep).model_dump(), sort_keys=True) for sweep in sweeps}
         return hashlib.sha256("\n".join(sorted(budgets)).encode()).hexdigest()[:12]
 
-    def cases(self, machine: Machine) -> dict[Case, Budget]:
+    @property
+    def compiles(self) -> bool:
+        """Whether torch.compile is asked for."""
+        modes = {mode for sweep in self.content.sweep for mode in sweep.compile_mode}
+        return bool(modes - {"eager"}) or any("compiled" in sweep.variant for sweep in self.content.micro)
+
+    def cases(self, machine: Machine) -> dict[AnyCase, Budget]:
         """Every case with its budget, batch sizes ascending within a configuration.
 
         Cases that are impossible on `machine` are among them; `suites.axes.impossible` tells which.
         """
-        planned: dict[Case, Budget] = {}
+        planned: dict[AnyCase, Budget] = {}
         for sweep in self.content.sweep:
             for case in self._expand(sweep, machine):
                 planned.setdefault(case, self._budget(sweep))
-        together: dict[Any, list[Case]] = {}
-        for case in planned:
-            together.setdefault(case.configuration, []).append(case)
-        ordered = (sorted(cases, key=lambda case: case.batch_size) for cases in together.values())
+        for block in self.content.micro:
+            for micro in _expand_micro(block, machine):
+                planned.setdefault(micro, self._budget(block))
+        together: dict[Any, list[AnyCase]] = {}
+        for any_case in planned:
+            together.setdefault(any_case.configuration, []).append(any_case)
+        ordered = (sorted(cases, key=lambda case: case.scale) for cases in together.values())
         return {case: planned[case] for case in itertools.chain(*ordered)}
 
-    def _budget(self, sweep: Sweep) -> Budget:
+    def _budget(self, sweep: Sweep | MicroSweep) -> Budget:
         budget = self.content.measure.model_copy(update=sweep.measure.model_dump(exclude_unset=True))
         return budget.updated(self.changes)
 
     def _expand(self, sweep: Sweep, machine: Machine) -> Iterator[Case]:
         devices = dict.fromkeys(name for pattern in sweep.device for name in devices_of(pattern, machine))
-        threads = dict.fromkeys(machine.threads if count == "all" else count for count in sweep.threads)
+        threads = threads_of(sweep.threads, machine)
         for name, size, mode, precision, memory_format, compile_mode, device, count, batch_size in itertools.product(
             sweep.architecture, sweep.image_size, sweep.mode, sweep.precision, sweep.memory_format,
             sweep.compile_mode, devices, threads, sorted(sweep.batch_size),
@@ -137,7 +157,17 @@ class Suite:
         return shape if isinstance(size, str) else (shape[0], size, size)
 
 
-def seconds_of(case: Case, budget: Budget) -> float:
+def _expand_micro(block: MicroSweep, machine: Machine) -> Iterator[Micro]:
+    devices = dict.fromkeys(name for pattern in block.device for name in devices_of(pattern, machine))
+    for variant, precision, device, count, size in itertools.product(
+        block.variant, block.precision, devices, threads_of(block.threads, machine), block.size
+    ):
+        yield Micro(
+            operation=block.operation, variant=variant, size=size, precision=precision, device=device, threads=count
+        )  # fmt: skip
+
+
+def seconds_of(case: AnyCase, budget: Budget) -> float:
     """What a case may take: its whole budget, half a second around it, and a compiler's time.
 
     The energy window counts on accelerators alone: few CPUs let anyone but root count theirs.
@@ -172,13 +202,47 @@ def load(name_or_file: str, overrides: Sequence[str] = (), changes: Mapping[str,
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DlhwError(f"{path}: {error}") from error
     axes = dict(_parse_override(text) for text in overrides)
-    for sweep in data.get("sweep", ()) if isinstance(data.get("sweep"), list) else ():
-        if isinstance(sweep, dict):
-            sweep.update(axes)
+    _override(path, data, axes)
     try:
         return Suite(path.stem, path, SuiteFile.model_validate(data), dict(changes or {}))
     except ValidationError as error:
         raise DlhwError(_explain(error.errors(), path, text, axes)) from error
+
+
+def _override(path: Path, data: dict[str, Any], axes: Mapping[str, list[int | str]]) -> None:
+    """Redefine axes in every block that has them; an operation or a variant is chosen, not redefined.
+
+    Raises:
+        DlhwError: no block of the suite has the axis, or nothing is left.
+    """
+    sweeps, micros = data.get("sweep", []), data.get("micro", [])
+    if not all(isinstance(blocks, list) and all(isinstance(block, dict) for block in blocks)
+               for blocks in (sweeps, micros)):  # fmt: skip
+        return  # a mistake of the file, which its validation tells
+    for axis, values in axes.items():
+        if not (sweeps if axis in AXES else []) and not (micros if axis in MICRO_AXES else []):
+            raise DlhwError(f"--axis {axis}: nothing in {path} has this axis")
+        for block in sweeps if axis in AXES else ():
+            block[axis] = values
+        for block in micros if axis in MICRO_AXES and axis not in SELECTING else ():
+            block[axis] = values
+    if chosen := {axis: values for axis, values in axes.items() if axis in SELECTING}:
+        data["micro"] = [block for block in micros if _choose(block, chosen)]
+        data["sweep"] = [] if set(chosen) - set(AXES) else sweeps
+        if not data["micro"]:
+            asked = " ".join(f"--axis {axis}={','.join(map(str, values))}" for axis, values in chosen.items())
+            raise DlhwError(f"{asked}: nothing in {path} is called so")
+
+
+def _choose(block: dict[str, Any], chosen: Mapping[str, list[int | str]]) -> bool:
+    """Keep of a block's operation and variants what is chosen; False where nothing is left."""
+    for axis, values in chosen.items():
+        present = block.get(axis, [""])
+        kept = [value for value in (present if isinstance(present, list) else [present]) if value in values]
+        if not kept:
+            return False
+        block[axis] = kept if isinstance(present, list) else kept[0]
+    return True
 
 
 def _find(name_or_file: str) -> Path:
@@ -194,8 +258,9 @@ def _find(name_or_file: str) -> Path:
 
 def _parse_override(text: str) -> tuple[str, list[int | str]]:
     axis, equals, values = text.partition("=")
-    if axis not in AXES:
-        raise DlhwError(f"--axis {text}: unknown axis {axis!r}{did_you_mean(axis, AXES)}; axes: {', '.join(AXES)}")
+    known = dict.fromkeys((*AXES, *MICRO_AXES))
+    if axis not in known:
+        raise DlhwError(f"--axis {text}: unknown axis {axis!r}{did_you_mean(axis, known)}; axes: {', '.join(known)}")
     if not equals or not values:
         raise DlhwError(f"--axis {text}: expected {axis}=VALUE,VALUE,...")
     return axis, [int(value) if value.isdecimal() else value for value in values.split(",")]
@@ -217,6 +282,8 @@ def _explain(mistakes: Iterable[Any], path: Path, text: str, overridden: Mapping
 def _message(item: Any, place: Sequence[Any]) -> str:
     if item["type"] == "value_error":
         return str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "missing":
+        return "is missing"
     if item["type"] == "extra_forbidden":
         allowed = _allowed_keys(place)
         return f"unknown key{did_you_mean(str(place[-1]), allowed)}; allowed: {', '.join(allowed)}"
@@ -229,7 +296,7 @@ def _allowed_keys(place: Sequence[Any]) -> tuple[str, ...]:
     parent = [part for part in place[:-1] if isinstance(part, str)]
     if parent[-1:] == ["measure"]:
         return tuple(Budget.model_fields)
-    tables: dict[str, type[BaseModel]] = {"": SuiteFile, "sweep": Sweep}
+    tables: dict[str, type[BaseModel]] = {"": SuiteFile, "sweep": Sweep, "micro": MicroSweep}
     return tuple(tables.get("".join(parent), OwnNet).model_fields)
 
 
@@ -246,9 +313,11 @@ def _line(text: str, place: Sequence[Any]) -> int:
 
 def _table(lines: Sequence[str], place: Sequence[Any]) -> tuple[int, int]:
     """Where the table that holds `place` begins, and where the search for its keys ends."""
-    if len(place) > 1 and place[0] == "sweep" and isinstance(place[1], int):
-        headers = [number for number, line in enumerate(lines) if re.match(r"\s*\[\[\s*sweep\s*\]\]", line)]
-        bounds = list(itertools.pairwise([*headers, len(lines)]))
+    if len(place) > 1 and place[0] in {"sweep", "micro"} and isinstance(place[1], int):
+        header = re.compile(rf"\s*\[\[\s*{place[0]}\s*\]\]")
+        headers = [number for number, line in enumerate(lines) if header.match(line)]
+        ends = [number for number, line in enumerate(lines) if line.lstrip().startswith("[[")]
+        bounds = [(begin, min((end for end in ends if end > begin), default=len(lines))) for begin in headers]
         return bounds[place[1]] if place[1] < len(bounds) else (0, len(lines))
     names = [str(part) for part in place[: 2 if place and place[0] == "architectures" else 1]]
     found = (number for number, line in enumerate(lines)

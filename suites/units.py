@@ -43,6 +43,22 @@ def images_per_second(value: float | None) -> str:
     return UNKNOWN if not known(value) else f"{_digits(value)} img/s"
 
 
+def metric(name: str, value: float | None) -> str:
+    """A value of one of the metrics: `12.3 GB/s`, `87 GFLOP/s`, `1.2 us`, `341 img/s`, `120 steps`."""
+    if name == "seconds":
+        return seconds(value)
+    if name == "images_per_second":
+        return images_per_second(value)
+    if name == "steps":
+        return UNKNOWN if not known(value) else f"{value:,.0f} steps"
+    return rate(value, {"bytes_per_second": "B/s", "flops_per_second": "FLOP/s"}.get(name, name))
+
+
+def number(value: float | None) -> str:
+    """`1.23`, `20,304`: three digits, none lost from a large number."""
+    return UNKNOWN if not known(value) else _digits(value)
+
+
 def percent(share: float | None) -> str:
     """`1.2%` of a share of 0.012."""
     return UNKNOWN if not known(share) else f"{100 * share:.1f}%"

@@ -83,6 +83,14 @@ class Runner:
         return found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """No test leaves anything in the user's cache, or finds anything there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def runner(tmp_path):
     return Runner(tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from devices import MS, Device
 
 from bench import clock, sampling
-from bench.clock import AcceleratorClock, HostClock, clock_for
+from bench.clock import AcceleratorClock, EnqueueClock, HostClock, clock_for
 from suites.case import Budget
 
 
@@ -143,6 +143,17 @@ def test_sampling_on_a_device(host):
     assert found.warm_up.step_seconds == 8 * MS
     assert found.stop_reason == "precision"
     assert found.synchronised_seconds == (9 * MS,) * min(50, len(found.seconds))
+
+
+def test_what_asking_costs_is_timed_from_an_empty_queue(host):
+    device = Device(host, MS, [8 * MS])
+    timer = EnqueueClock(device.synchronise)
+    device.step()
+    assert timer.samples(device.step, 3, 4) == [MS] * 4
+    assert host.time == device.free
+    assert timer.synchronised(device.step, 2) == []
+    device.step()
+    assert timer.now() == device.free
 
 
 def test_the_host_clock_gives_the_mean_of_a_samples_steps(host):

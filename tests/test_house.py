@@ -11,7 +11,10 @@ from samples import measured, write
 
 PACKAGES = ("suites", "bench", "reports")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-OF_BENCH = {"bench.record", "bench.summary", "bench.journal", "bench.findings"}
+OF_BENCH = {
+    "bench.record", "bench.summary", "bench.journal", "bench.findings", "bench.ceilings", "bench.curves",
+    "bench.answers",
+}  # fmt: skip
 LAZY_OF_BENCH = {"bench.launch", "bench.launcher", "bench.sweep", "bench.doctor"}
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "scipy", "plotly", "jinja2", "pytest", "pytest_benchmark"}
 LISTS_MODULES = """
@@ -102,7 +105,7 @@ def test_torch_is_imported_by_bench_and_nets_only(path):
         assert tops(names(ast.walk(tree(path)))) & {"torch", "torchvision"} == set()
 
 
-@pytest.mark.parametrize("name", ["record", "summary", "journal"])
+@pytest.mark.parametrize("name", ["record", "summary", "journal", "ceilings", "curves", "answers"])
 def test_the_format_needs_the_standard_library_only(name):
     used = tops(names(ast.walk(tree(ROOT / "bench" / f"{name}.py"))))
     assert used - set(sys.stdlib_module_names) <= {"bench", "suites"}
@@ -146,6 +149,8 @@ def test_importing_is_light(module, light, tmp_path):
         (["suites", "quick"], {"torch", "torchvision"}),
         (["table", "r.json"], {"torch", "torchvision"}),
         (["table", "r.json", "--parquet", "o.parquet"], {"torch", "torchvision"}),
+        (["roofline", "r.json"], {"torch", "torchvision"}),
+        (["explain", "r.json", "--case", "lenet-inference-b8-fp32-contiguous-eager-cpu-t2"], {"torch", "torchvision"}),
     ],
     ids=" ".join,
 )

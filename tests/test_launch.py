@@ -18,6 +18,7 @@ from bench.launch import Reply, Worker, _Events
 from bench.launcher import Launcher, outcome_of, preload_for
 from bench.record import Outcome, Status
 from bench.summary import by_launch
+from suites import suite
 from suites.case import Budget, Case
 from suites.errors import DlhwError
 
@@ -336,13 +337,19 @@ def test_events_are_the_same_however_the_pipe_cuts_them(cuts):
 
 
 @pytest.mark.parametrize(
-    ("architectures", "compiled", "modules"),
+    ("architectures", "compile_mode", "operation", "modules"),
     [
-        (["lenet"], False, ()),
-        (["lenet", "torchvision:resnet18"], False, ("torchvision",)),
-        (["lenet"], True, ("torch._inductor.compile_fx",)),
-        (["torchvision:resnet18"], True, ("torchvision", "torch._inductor.compile_fx")),
+        (["lenet"], "eager", None, ()),
+        (["lenet", "torchvision:resnet18"], "eager", None, ("torchvision",)),
+        (["lenet"], "default", None, ("torch._inductor.compile_fx",)),
+        (["torchvision:resnet18"], "default", None, ("torchvision", "torch._inductor.compile_fx")),
+        (["lenet"], "eager", "copy", ("bench.micro.measure",)),
     ],
 )
-def test_what_a_template_imports_ahead(architectures, compiled, modules):
-    assert preload_for(architectures, compiled=compiled) == modules
+def test_what_a_template_imports_ahead(architectures, compile_mode, operation, modules, tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(
+        f"[[sweep]]\narchitecture = {architectures}\ncompile_mode = {compile_mode!r}\n"
+        + (f"[[micro]]\noperation = {operation!r}\nsize = 1024\n" if operation else "")
+    )
+    assert preload_for(suite.load(str(path))) == modules

@@ -68,6 +68,27 @@ def test_what_does_not_matter_is_no_reason(launch, cores):
     assert noise.disturbances(record(**launch), BUDGET, cores=cores) == {}
 
 
+@pytest.mark.parametrize(
+    ("launch", "kind"),
+    [
+        ({"other_cores": 0.59}, None),  # three ticks of 10 ms in 50 ms are 0.6 cores
+        ({"other_cores": 0.61}, "load"),
+        ({"switches_per_second": 390.0}, None),  # 19 and a half in 50 ms
+        ({"switches_per_second": 410.0}, "switches"),
+    ],
+)
+def test_a_short_window_says_little_of_a_rate(launch, kind):
+    short = record(seconds=(0.001,) * 25, steps_per_sample=2, **launch)
+    assert set(noise.disturbances(short, BUDGET, cores=2)) == ({kind} if kind else set())
+
+
+def test_processes_of_a_case_are_no_company():
+    crowd = record(other_cores=1.9)
+    assert "load" in noise.disturbances(crowd, BUDGET, cores=2)
+    own = replace(crowd, case={**crowd.case, "processes": 2})
+    assert noise.disturbances(own, BUDGET, cores=2) == {}
+
+
 def test_an_accelerator_needs_one_core():
     case = replace(LENET, threads=8, device="cuda:0")
     on_device = replace(record(other_cores=1.0), case=case.to_json())

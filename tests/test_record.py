@@ -8,7 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import ENVIRONMENT, LENET, compiled, ended, measured
 
-from bench.record import Launch, Outcome, Record, Sampling, Status, fingerprint, outcomes, plain
+from bench.record import (
+    Launch,
+    Outcome,
+    Record,
+    Sampling,
+    Status,
+    Traffic,
+    Work,
+    fingerprint,
+    outcomes,
+    plain,
+)  # fmt: skip
 
 SYNCHRONISED = Sampling(
     launches=(
@@ -52,7 +63,8 @@ def test_what_an_earlier_schema_lacks_is_unknown():
 def test_extra_info_holds_all_but_samples_and_outcome():
     info = measured(sampling=SYNCHRONISED).extra_info()
     assert list(info) == [
-        "schema", "case", "memory", "flops", "compile", "sensors", "check", "sampling", "backends", "cost",
+        "schema", "case", "memory", "flops", "traffic", "work", "details", "compile", "sensors", "check", "sampling",
+        "backends", "cost",
     ]  # fmt: skip
     assert info["schema"] == 1
     assert info["case"] == {**LENET.to_json(), "parameters": 61706}
@@ -131,3 +143,20 @@ def test_the_fingerprint_is_of_contents_not_of_their_order():
     turned = {key: ENVIRONMENT[key] for key in reversed(ENVIRONMENT)}
     turned["host"] = dict(reversed(turned["host"].items()))
     assert fingerprint(turned) == fingerprint(ENVIRONMENT)
+
+
+def test_a_micro_benchmarks_record_comes_back_whole():
+    record = measured(
+        work=Work(metric="bytes_per_second", amount=2**20),
+        traffic=Traffic(compulsory_bytes=10, operator_bytes=30, operators=3, by_size={"4": 30}),
+        details={"note": "x"},
+    )
+    again = Record.from_json(json.loads(json.dumps(record.to_json())))
+    assert (again.work, again.traffic, again.details) == (record.work, record.traffic, record.details)
+    assert record.extra_info()["work"] == {"metric": "bytes_per_second", "amount": 2**20}
+
+
+@pytest.mark.parametrize("part", ["work", "traffic"])
+def test_a_damaged_part_is_refused(part):
+    with pytest.raises(TypeError):
+        Record.from_json({**measured().to_json(), part: [1, 2]})

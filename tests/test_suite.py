@@ -74,7 +74,7 @@ measure = { min_samples = 0, max_secs = 3 }
     axes = "architecture, image_size, mode, precision, memory_format, compile_mode, device, threads, batch_size"
     assert mistakes(text) == [
         "own.toml:1: descripton: unknown key (did you mean 'description'?); "
-        "allowed: description, measure, architectures, sweep",
+        "allowed: description, measure, architectures, sweep, micro",
         f"own.toml:3: measure.precison: unknown key (did you mean 'precision'?); allowed: {budget}",
         "own.toml:4: measure.precision: should be less than 1, not 2",
         "own.toml:7: sweep.0.architecture.0: unknown net 'lenett' (did you mean 'lenet'?); "
@@ -115,7 +115,7 @@ def test_the_line_is_the_mistakes_own(mistakes, text, line, place):
 
 @pytest.mark.parametrize("text", ["", "sweep = []", "description = 'nothing'"])
 def test_a_suite_sweeps_something(mistakes, text):
-    assert mistakes(text) == ["own.toml:1: suite: a suite needs at least one [[sweep]]"]
+    assert mistakes(text) == ["own.toml:1: suite: a suite needs at least one [[sweep]] or [[micro]]"]
 
 
 @pytest.mark.parametrize("text", ["sweep = 3", "sweep = [1]", "sweep = ['lenet']", "[sweep]\narchitecture = 'lenet'"])

@@ -12,16 +12,18 @@ from samples import SECONDS, measured
 from scipy.special import stdtrit
 from scipy.stats import binom
 
-from bench.record import Launch, Sampling
+from bench.record import Launch, Sampling, Work
 from bench.summary import (
     STUDENT_975,
     Summary,
+    Value,
     by_launch,
     half_width,
     launch_interval,
     median_interval,
     percentile,
     summarise,
+    value_of,
 )
 
 
@@ -146,3 +148,27 @@ def test_a_percentile_is_the_sample_of_that_rank(count, share, value):
     seconds = random.Random(0).sample(range(1, count + 1), count)
     assert percentile(seconds, share) == value
     assert sum(second <= value for second in seconds) >= share * count > sum(second < value for second in seconds)
+
+
+SEVEN = (0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.007)
+
+
+@pytest.mark.parametrize(
+    ("work", "value", "low", "high"),
+    [
+        (None, 8 / 0.004, 8 / 0.007, 8 / 0.001),
+        (Work(metric="seconds", amount=100), 0.004 / 100, 0.001 / 100, 0.007 / 100),
+        (Work(metric="bytes_per_second", amount=2**20), 2**20 / 0.004, 2**20 / 0.007, 2**20 / 0.001),
+        (Work(metric="steps", amount=340), 340, None, None),
+    ],
+)
+def test_a_value_has_its_metric_and_an_interval_the_right_way_round(work, value, low, high):
+    found = value_of(measured(seconds=SEVEN, work=work))
+    assert found == Value(work.metric if work else "images_per_second", value, low, high)
+
+
+def test_too_few_samples_give_a_value_without_interval():
+    for metric in ("seconds", "flops_per_second"):
+        found = value_of(measured(seconds=SEVEN[:3], work=Work(metric=metric, amount=2)))
+        assert (found.low, found.high) == (None, None)
+        assert found.value == (0.001 if metric == "seconds" else 1000)

@@ -160,8 +160,8 @@ def test_what_is_no_axis_but_tells_runs_apart_can_be_one_of_a_pivot(frame, by):
 @pytest.mark.parametrize(
     ("by", "value", "words"),
     [
-        (["presicion"], "images_per_second", "--by presicion: no such axis (did you mean 'precision'?); axes: archit"),
-        (["mode", ""], "images_per_second", "--by : no such axis; axes: architecture, "),
+        (["presicion"], "images_per_second", "--by presicion: no such axis (did you mean 'precision'?); axes: operat"),
+        (["mode", ""], "images_per_second", "--by : no such axis; axes: operation, "),
         (["mode"], "median", "--value median: no such value (did you mean 'median_seconds'?); values: images_per_"),
         (["mode"], "id", "--value id: no such value; values: images_per_second"),
     ],

@@ -161,3 +161,24 @@ def test_duration(value, text):
 @pytest.mark.parametrize(("value", "answer"), [(None, False), (NAN, False), (0, True), (-1.5, True), (INF, True)])
 def test_what_is_known(value, answer):
     assert units.known(value) is answer
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("seconds", 1.2e-6, "1.20 us"),
+        ("bytes_per_second", 12.3e9, "12.3 GB/s"),
+        ("flops_per_second", 87e9, "87.0 GFLOP/s"),
+        ("images_per_second", 341.2, "341 img/s"),
+        ("steps", 1204.0, "1,204 steps"),
+        ("steps", None, "-"),
+        ("bytes_per_second", None, "-"),
+    ],
+)
+def test_a_metric_has_its_unit(name, value, text):
+    assert units.metric(name, value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(20304.0, "20,304"), (1.234, "1.23"), (0.0, "0"), (None, "-")])
+def test_a_plain_number(value, text):
+    assert units.number(value) == text

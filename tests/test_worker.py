@@ -18,6 +18,7 @@ from bench.events import Events
 from bench.launcher import preload_for
 from bench.record import Check, Outcome, Status
 from bench.worker import Server, outcome_of
+from suites import suite
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -217,7 +218,12 @@ def start(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="templates are forked on Linux only")
 def test_a_template_has_one_thread_serves_by_children_and_cleans_up(start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    process = start("--fork", "--preload", *preload_for(["torchvision:resnet18"], compiled=True))
+    everything = tmp_path / "everything.toml"
+    everything.write_text(
+        '[[sweep]]\narchitecture = "torchvision:resnet18"\ncompile_mode = "default"\n'
+        '[[micro]]\noperation = "copy"\nsize = 1024\n'
+    )
+    process = start("--fork", "--preload", *preload_for(suite.load(str(everything))))
     assert process.event() == {"event": "ready", "pid": process.popen.pid, "threads": 1}
 
     question = {"architecture": "facts:net", "input_shape": [1, 2, 2], "mode": "inference", "images": 1}

@@ -38,6 +38,7 @@ ARCHITECTURES = {
     "nin": Architecture("suites.architectures.nin:nin", (1, 224, 224)),
     "googlenet": Architecture("suites.architectures.googlenet:googlenet", (1, 96, 96)),
     "resnet18": Architecture("suites.architectures.resnet:resnet18", (1, 96, 96)),
+    "resnet18_inplace": Architecture("suites.architectures.resnet:resnet18_inplace", (1, 96, 96)),
 }
 
 TORCHVISION = "torchvision:"

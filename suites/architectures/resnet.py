@@ -16,8 +16,11 @@ class Residual(nn.Module):
     (batch, in_channels, h, w) -> (batch, channels, h / stride, w / stride).
     """
 
-    def __init__(self, in_channels: int, channels: int, *, use_1x1conv: bool = False, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, *, use_1x1conv: bool = False, stride: int = 1, inplace: bool = False
+    ) -> None:
         super().__init__()
+        self.inplace = inplace
         self.conv1 = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1, stride=stride)
         self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.conv3 = nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride) if use_1x1conv else None
@@ -28,34 +31,43 @@ class Residual(nn.Module):
         """Apply the block.
 
         The notes also make an in-place `self.relu`, "which saves memory", and never call it; what they
-        run, and so does this, is the functional, out-of-place ReLU.
+        run, and so does this unless it is told otherwise, is the functional, out-of-place ReLU.
         """
-        y = functional.relu(self.bn1(self.conv1(x)))
+        y = functional.relu(self.bn1(self.conv1(x)), inplace=self.inplace)
         y = self.bn2(self.conv2(y))
         if self.conv3 is not None:
             x = self.conv3(x)
         y += x
-        return functional.relu(y)
+        return functional.relu(y, inplace=self.inplace)
 
 
-def resnet_block(in_channels: int, channels: int, residuals: int, *, first_block: bool = False) -> list[Residual]:
+def resnet_block(
+    in_channels: int, channels: int, residuals: int, *, first_block: bool = False, inplace: bool = False
+) -> list[Residual]:
     """`residuals` residual blocks; the first halves height and width, unless it opens the net."""
     opening = (
-        Residual(channels, channels) if first_block else Residual(in_channels, channels, use_1x1conv=True, stride=2)
+        Residual(channels, channels, inplace=inplace)
+        if first_block
+        else Residual(in_channels, channels, use_1x1conv=True, stride=2, inplace=inplace)
     )
-    return [opening, *(Residual(channels, channels) for _ in range(residuals - 1))]
+    return [opening, *(Residual(channels, channels, inplace=inplace) for _ in range(residuals - 1))]
 
 
-def resnet18() -> nn.Sequential:
+def resnet18(*, inplace: bool = False) -> nn.Sequential:
     """ResNet-18 for (batch, 1, 96, 96) images -> (batch, 10) logits; 11,178,378 parameters."""
     return nn.Sequential(
         nn.Sequential(
-            nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3), nn.BatchNorm2d(64), nn.ReLU(),
+            nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3), nn.BatchNorm2d(64), nn.ReLU(inplace=inplace),
             nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
         ),
-        nn.Sequential(*resnet_block(64, 64, 2, first_block=True)),
-        nn.Sequential(*resnet_block(64, 128, 2)),
-        nn.Sequential(*resnet_block(128, 256, 2)),
-        nn.Sequential(*resnet_block(256, 512, 2)),
+        nn.Sequential(*resnet_block(64, 64, 2, first_block=True, inplace=inplace)),
+        nn.Sequential(*resnet_block(64, 128, 2, inplace=inplace)),
+        nn.Sequential(*resnet_block(128, 256, 2, inplace=inplace)),
+        nn.Sequential(*resnet_block(256, 512, 2, inplace=inplace)),
         nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(512, 10),
     )  # fmt: skip
+
+
+def resnet18_inplace() -> nn.Sequential:
+    """The same with every ReLU in place, as the notes advise, to see whether it saves memory."""
+    return resnet18(inplace=True)

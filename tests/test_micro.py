@@ -1,0 +1,299 @@
+"""Micro-benchmarks as cases: their ids, their axes in a suite, and why one is impossible."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suites import cases, suite
+from suites.axes import MICRO_AXES, Machine, MicroAxes, impossible, threads_of
+from suites.case import Case
+from suites.errors import DlhwError
+from suites.micro import OPERATIONS, Micro
+
+CPU = Machine(devices=("cpu",), threads=2)
+GPUS = Machine(devices=("cpu", "cuda:0", "cuda:1"), threads=16, tf32_devices=frozenset({"cuda:0", "cuda:1"}))
+COPY = Micro(operation="copy", variant="", size=(65536,), precision="fp32", device="cpu", threads=2)
+MATMUL = Micro(operation="matmul", variant="", size=(1024, 512, 256), precision="bf16", device="cuda:0", threads=1)
+RANKS = Micro(operation="all_reduce", variant="", size=(2, 4096), precision="fp32", device="cpu", threads=1)
+WHOLE = {
+    name: list(suite.load(name).cases(machine)) for name in ("hardware", "input", "notes") for machine in (GPUS,)
+}  # fmt: skip
+
+
+@st.composite
+def micros(draw):
+    name = draw(st.sampled_from(sorted(OPERATIONS)))
+    operation = OPERATIONS[name]
+    return Micro(
+        operation=name,
+        variant=draw(st.sampled_from(operation.variants or ("",))),
+        size=tuple(draw(st.integers(0, 2**40)) for _ in operation.size),
+        precision=draw(st.sampled_from(["fp32", "tf32", "bf16", "fp16"])),
+        device=draw(st.sampled_from(["cpu", "cuda:0", "mps:0", "xpu:11"])),
+        threads=draw(st.integers(1, 512)),
+    )
+
+
+@given(micros())
+def test_an_id_leads_back_to_its_case(case):
+    assert cases.parse(case.id) == case
+    assert cases.from_json(case.to_json()) == case
+    assert cases.from_json({**case.to_json(), "parameters": None}) == case
+
+
+@given(micros(), micros())
+def test_different_cases_have_different_ids(first, second):
+    assert (first == second) == (first.id == second.id)
+
+
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [
+        (COPY, "copy-65536-fp32-cpu-t2"),
+        (MATMUL, "matmul-1024x512x256-bf16-cuda:0-t1"),
+        (RANKS, "all_reduce-2x4096-fp32-cpu-t1"),
+    ],
+)
+def test_ids_are_stable(case, text):
+    assert case.id == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("copy-fp32-cpu-t2", "is no id of a micro-benchmark; one reads copy-65536-fp32-cpu-t2"),
+        ("copy-64x64-fp32-cpu-t2", "a size of copy reads BYTES"),
+        ("matmul-64-fp32-cpu-t2", "a size of matmul reads ROWSxINNERxCOLUMNS"),
+        ("stride-colums-64-fp32-cpu-t2", "has no variant 'colums' (did you mean 'columns'?)"),
+        ("copy-064-fp32-cpu-t2", "that one's is copy-64-fp32-cpu-t2"),
+        ("copy-64-fp64-cpu-t2", "is no id of a micro-benchmark"),
+        ("lenet-inference-b8-fp32", "or copy-65536-fp32-cpu-t2"),
+    ],
+)
+def test_what_is_no_id_is_one_clear_error(text, words):
+    with pytest.raises(DlhwError) as caught:
+        cases.parse(text)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_either_type_of_case_is_told_by_its_id():
+    assert isinstance(cases.parse("lenet-inference-b8-fp32-contiguous-eager-cpu-t2"), Case)
+
+
+def test_sizes_of_one_configuration_share_it():
+    larger = Micro(**{**vars(COPY), "size": (2**20,)})
+    assert larger.configuration == COPY.configuration
+    assert larger.scale > COPY.scale
+    assert Micro(**{**vars(larger), "threads": 1}).configuration != COPY.configuration
+
+
+def test_what_downstream_asks_of_any_case():
+    compiled = Micro(operation="fusion", variant="compiled", size=(8, 64), precision="fp32", device="cpu", threads=1)
+    assert (COPY.mode, COPY.group, COPY.compile_mode, COPY.processes) == ("hardware", "copy", "eager", 1)
+    assert (compiled.group, compiled.compile_mode) == ("fusion compiled", "default")
+    assert RANKS.processes == 2
+    assert RANKS.to_json()["processes"] == 2
+    assert COPY.to_json()["kind"] == "micro"
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_cases_of_a_suite_have_ids_of_their_own_that_lead_back(name):
+    ids = [case.id for case in WHOLE[name]]
+    assert len(set(ids)) == len(ids)
+    assert [cases.parse(text) for text in ids] == WHOLE[name]
+
+
+def test_the_hardware_suite_has_every_operation_but_those_of_other_suites():
+    there = {case.operation for case in WHOLE["hardware"]}
+    assert there == set(OPERATIONS) - {"loader", "convergence"}
+    assert {"loader"} < {case.group.split()[0] for case in WHOLE["input"]}
+
+
+def test_sizes_ascend_within_a_configuration():
+    for planned in WHOLE.values():
+        scales = {}
+        for case in planned:
+            scales.setdefault(case.configuration, []).append(case.scale)
+        assert all(found == sorted(found) for found in scales.values())
+
+
+def test_without_an_accelerator_what_needs_one_is_there_with_the_reason():
+    reasons = {}
+    for case in suite.load("hardware").cases(CPU):
+        reasons.setdefault(case.operation, set()).add(impossible(case, CPU))
+    for operation in ("transfer", "launch", "queue", "overlap"):
+        assert reasons[operation] == {f"{operation} needs an accelerator, and cpu is the host itself"}
+    assert reasons["copy"] == {None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "machine", "reason"),
+    [
+        ({}, CPU, None),
+        ({"threads": 3}, CPU, "3 threads asked for, but this process may use 2 cores"),
+        ({"device": "cuda:0"}, CPU, "there is no device cuda:0 here (present: cpu)"),
+        ({"device": "cuda:0"}, GPUS, None),
+        ({"precision": "tf32"}, CPU, "cpu has no TF32 (NVIDIA GPUs of compute capability 8.0 and above have)"),
+        ({"operation": "threads", "variant": "copy", "device": "cuda:0"}, GPUS, "threads is about the host"),
+        ({"operation": "memory_latency", "variant": "gather", "device": "cuda:0"}, GPUS, None),
+        (
+            {"operation": "memory_latency", "variant": "chase", "device": "cuda:0"}, GPUS,
+            "a chain of dependent reads is followed by the host alone; gather reads from a device",
+        ),
+        ({"operation": "all_reduce", "size": (2, 64), "threads": 1}, CPU, None),
+        (
+            {"operation": "all_reduce", "size": (2, 64), "threads": 2}, CPU,
+            "2 processes of 2 threads asked for, but there is room for 1",
+        ),
+        ({"operation": "all_reduce", "size": (2, 64), "device": "cuda:0"}, GPUS, None),
+        (
+            {"operation": "all_reduce", "size": (3, 64), "device": "cuda:0"}, GPUS,
+            "3 processes of 2 threads asked for, but there is room for 2",
+        ),
+    ],
+)  # fmt: skip
+def test_why_one_is_impossible(changes, machine, reason):
+    assert impossible(Micro(**{**vars(COPY), **changes}), machine) == reason
+
+
+def test_what_cannot_be_compiled_here_is_impossible():
+    machine = Machine(devices=("cpu",), threads=2, compile_problems={"cpu": "there is no compiler"})
+    compiled = Micro(operation="fusion", variant="compiled", size=(8, 64), precision="fp32", device="cpu", threads=1)
+    assert impossible(compiled, machine) == "there is no compiler"
+
+
+@pytest.mark.parametrize(("cores", "counts"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))], ids=str)
+def test_powers_are_powers_of_two_and_all(cores, counts):
+    assert threads_of(["powers"], Machine(devices=("cpu",), threads=cores)) == counts
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text, *overrides):
+        path = tmp_path / "own.toml"
+        path.write_text(text)
+        return suite.load(str(path), overrides)
+
+    return load
+
+
+@pytest.fixture
+def mistakes(load, tmp_path):
+    def mistakes(text, *overrides):
+        with pytest.raises(DlhwError) as caught:
+            load(text, *overrides)
+        return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
+
+    return mistakes
+
+
+BLOCKS = """
+[measure]
+max_seconds = 0.5
+
+[[micro]]
+operation = "stride"
+variant = ["rows", "columns"]
+size = 64
+
+[[micro]]
+operation = "matmul"
+size = ["64x64x64", "8x9x10"]
+precision = ["fp32", "bf16"]
+threads = [1, "all"]
+measure = { max_seconds = 2 }
+
+[[sweep]]
+architecture = "lenet"
+mode = "inference"
+"""
+
+
+def ids(chosen, machine=CPU):
+    return [case.id for case in chosen.cases(machine)]
+
+
+def test_blocks_become_cases_with_their_budgets(load):
+    planned = load(BLOCKS).cases(CPU)
+    assert [case.id for case in planned] == [
+        "lenet-inference-b1-fp32-contiguous-eager-cpu-t2",
+        "stride-rows-64-fp32-cpu-t2", "stride-columns-64-fp32-cpu-t2",
+        "matmul-8x9x10-fp32-cpu-t1", "matmul-64x64x64-fp32-cpu-t1",
+        "matmul-8x9x10-fp32-cpu-t2", "matmul-64x64x64-fp32-cpu-t2",
+        "matmul-8x9x10-bf16-cpu-t1", "matmul-64x64x64-bf16-cpu-t1",
+        "matmul-8x9x10-bf16-cpu-t2", "matmul-64x64x64-bf16-cpu-t2",
+    ]  # fmt: skip
+    assert {case.group: budget.max_seconds for case, budget in planned.items()} == {
+        "lenet inference": 0.5, "stride rows": 0.5, "stride columns": 0.5, "matmul": 2.0,
+    }  # fmt: skip
+
+
+def test_operations_and_variants_are_chosen_and_other_axes_redefined(load):
+    assert ids(load(BLOCKS, "operation=stride", "variant=columns", "size=8,9")) == [
+        "stride-columns-8-fp32-cpu-t2", "stride-columns-9-fp32-cpu-t2",
+    ]  # fmt: skip
+    assert ids(load(BLOCKS, "operation=matmul", "threads=1", "precision=fp32")) == [
+        "matmul-8x9x10-fp32-cpu-t1", "matmul-64x64x64-fp32-cpu-t1",
+    ]  # fmt: skip
+
+
+def test_an_axis_of_both_redefines_it_in_both(load):
+    assert {case.precision for case in load(BLOCKS, "precision=fp16").cases(CPU)} == {"fp16"}
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "words"),
+    [
+        (('"stride"', '"strides"'), 6, "unknown operation 'strides' (did you mean 'stride'?)"),
+        (('"columns"', '"colums"'), 7, "stride has no variant 'colums' (did you mean 'columns'?)"),
+        (('size = 64\n', 'size = "64x64"\n'), 8, "a size of stride reads ELEMENTS"),
+        (('"8x9x10"', '"8x9xten"'), 12, "should be a number, or several as in 64x56x56, not '8x9xten'"),
+        (('"8x9x10"', '"8x9"'), 12, "a size of matmul reads ROWSxINNERxCOLUMNS"),
+        (('size = 64\n', 'size = -1\n'), 8, "greater than or equal to 0"),
+        (('size = 64\n', 'sise = 64\n'), 5, "micro.0.size: is missing"),
+        (('threads = [1, "all"]', 'threads = [1, "most"]'), 14, "'all' or 'powers'"),
+        (('precision = ["fp32", "bf16"]', 'precision = "fp64"'), 13, "'fp32', 'tf32'"),
+        (('max_seconds = 2', 'max_secs = 2'), 15, "unknown key (did you mean 'max_seconds'?)"),
+    ],
+)  # fmt: skip
+def test_a_mistake_has_its_line(mistakes, change, line, words):
+    found = mistakes(BLOCKS.replace(*change))
+    assert any(message.startswith(f"own.toml:{line}: micro.") or f":{line}: " in message for message in found), found
+    assert any(words in message for message in found), found
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["operation=strides"], "--axis operation=strides: nothing in own.toml is called so"),
+        (["operation=matmul", "variant=rows"], "--axis operation=matmul --axis variant=rows: nothing in own.toml is"),
+        (["operation=stride", "size=8x8"], "--axis size: a size of stride reads ELEMENTS"),
+        (["colour=red"], "--axis colour=red: unknown axis 'colour'"),
+    ],
+)
+def test_a_mistake_names_the_option(mistakes, overrides, words):
+    assert any(message.startswith(words) for message in mistakes(BLOCKS, *overrides))
+
+
+def test_an_axis_that_nothing_has_is_no_silent_no_op(mistakes):
+    nets, micros = BLOCKS[BLOCKS.index("[[sweep]]") :], BLOCKS[: BLOCKS.index("[[sweep]]")]
+    assert mistakes(nets, "size=8") == ["--axis size: nothing in own.toml has this axis"]
+    assert mistakes(micros, "batch_size=8") == ["--axis batch_size: nothing in own.toml has this axis"]
+
+
+def test_every_axis_is_listed():
+    assert set(MICRO_AXES) == set(MicroAxes.model_fields)
+
+
+def test_a_way_of_measuring_changes_the_digest_and_a_size_does_not(load):
+    digest = load(BLOCKS).digest
+    assert load(BLOCKS.replace("64x64x64", "32x32x32")).digest == digest
+    assert load(BLOCKS.replace("max_seconds = 2", "max_seconds = 3")).digest != digest
+
+
+def test_a_suite_compiles_where_a_variant_is_compiled(load):
+    fusion = '[[micro]]\noperation = "fusion"\nsize = "2x64"\nvariant = '
+    assert not load(BLOCKS).compiles
+    assert not load(fusion + '"eager"').compiles
+    assert load(fusion + '["eager", "compiled"]').compiles
