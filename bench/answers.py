@@ -248,9 +248,9 @@ def launch(curve: Curve) -> Sentence | None:
 
 
 def queue(curve: Curve) -> Sentence | None:
-    """The number of launches after which one waits."""
+    """The number of launches after which one waits; what one costs is least where the clock's part in it is."""
     points = curve.only()
-    first = points[0].value.value
+    first = min(point.value.value for point in points)
     full = next((point.size for point in points if point.value.value > QUEUE_FULL * first), None)
     most = points[-1].size
     depth = (

@@ -12,8 +12,10 @@ import torch
 from bench.clock import EnqueueClock
 from bench.micro.prepared import Order, Prepared
 
-KERNEL_SIDE = 2048
-"""Of the matrix product that keeps a device busy."""
+QUEUED_SIDE = 1024
+"""Of the matrix products in a queue: longer than a launch, short enough for thousands of them."""
+OVERLAPPED_SIDE = 2048
+"""Of the one beside a copy: about as long as that."""
 LAUNCHES = 100
 """In a step of `launch`, few enough not to fill any queue."""
 
@@ -30,8 +32,8 @@ class Device(Protocol):
     def kernel(self, elements: int) -> Callable[[], object]:
         """Queues an elementwise operation on so many numbers."""
 
-    def product(self) -> Callable[[], object]:
-        """Queues a matrix product that keeps the device busy for a while."""
+    def product(self, side: int) -> Callable[[], object]:
+        """Queues a product of two square matrices, which keeps the device busy for a while."""
 
     def synchronise(self) -> None:
         """Wait until the queue is empty."""
@@ -65,9 +67,9 @@ class TorchDevice:
         values = torch.zeros(elements, device=self._name)
         return lambda: values.add_(1.0)
 
-    def product(self) -> Callable[[], object]:
+    def product(self, side: int) -> Callable[[], object]:
         """In the device's own fp32."""
-        left, right = torch.randn(2, KERNEL_SIDE, KERNEL_SIDE, device=self._name)
+        left, right = torch.randn(2, side, side, device=self._name)
         out = torch.empty_like(left)
         return lambda: torch.mm(left, right, out=out)
 
@@ -106,7 +108,6 @@ def launch(order: Order) -> Prepared:
     device = device_of(order)
     (elements,) = order.case.size
     kernel = device.kernel(elements)
-    clock = EnqueueClock(device.synchronise)
 
     def enqueue() -> None:
         for _ in range(LAUNCHES):
@@ -117,21 +118,21 @@ def launch(order: Order) -> Prepared:
         device.synchronise()
 
     if order.case.variant == "enqueue":
-        return Prepared(enqueue, "seconds", LAUNCHES, clock)
-    return Prepared(wait, "seconds", 1, clock)
+        return Prepared(enqueue, "seconds", LAUNCHES, EnqueueClock(device.synchronise, alone=True))
+    return Prepared(wait, "seconds", 1, EnqueueClock(device.synchronise))
 
 
 def queue(order: Order) -> Prepared:
     """So many launches behind a long one: once the queue is full, a launch waits for a kernel to end."""
     device = device_of(order)
     (launches,) = order.case.size
-    product = device.product()
+    product = device.product(QUEUED_SIDE)
 
     def step() -> None:
         for _ in range(launches):
             product()
 
-    return Prepared(step, "seconds", launches, EnqueueClock(device.synchronise))
+    return Prepared(step, "seconds", launches, EnqueueClock(device.synchronise, alone=True))
 
 
 def overlap(order: Order) -> Prepared:
@@ -139,7 +140,7 @@ def overlap(order: Order) -> Prepared:
     device = device_of(order)
     (octets,) = order.case.size
     source, target = device.buffer(octets, on_device=False, pinned=True), device.buffer(octets, on_device=True)
-    product = device.product()
+    product = device.product(OVERLAPPED_SIDE)
 
     def both() -> None:
         with device.beside():

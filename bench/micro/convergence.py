@@ -21,7 +21,8 @@ TARGET_LOSS = 0.6
 WINDOW = 20
 """The loss is a mean over so many steps."""
 CLASSES = 10
-NOISE = 2.0
+NOISE = 5.0
+"""So much that a step teaches little: both nets need more steps than the window has."""
 
 
 def convergence(order: Order) -> Elsewhere:

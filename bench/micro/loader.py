@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 MADE_UP = 8192
 """Images that are made where no data set is given: more than the workers keep ready."""
+PREFETCHED = 2
+"""Batches that a worker has ready, torch's default."""
 SIDE = 28
 _FILES = {"train": MADE_UP, "t10k": 16}
 
 
 def loader(order: Order) -> Prepared:
-    """The next batch of FashionMNIST, shuffled, resized to 96 or 224 pixels or not at all, as tensors.
+    """The next batches of FashionMNIST, shuffled, resized to 96 or 224 pixels or not at all, as tensors.
 
     Real images where `--data-root` leads to them, else random ones in files of the same format, read by the same code.
     """
@@ -34,8 +36,15 @@ def loader(order: Order) -> Prepared:
     if not len(batches):
         raise ValueError(f"a batch of {images} images, of {len(dataset)} that there are")
     endless: Iterator[Any] = itertools.chain.from_iterable(itertools.repeat(batches))
-    details = {"dataset": source, "images": len(dataset), "transform": repr(dataset.transform)}
-    return Prepared(lambda: next(endless), "images_per_second", images, details=details)
+    # Workers hand over in bursts: a step is as long as all of them need to fill their queues anew.
+    rounds = max(1, workers) * PREFETCHED
+
+    def step() -> None:
+        for _ in range(rounds):
+            next(endless)
+
+    details = {"dataset": source, "images": len(dataset), "transform": repr(dataset.transform), "batches": rounds}
+    return Prepared(step, "images_per_second", rounds * images, details=details)
 
 
 def fashion_mnist(order: Order, side: int) -> tuple[Any, str]:
