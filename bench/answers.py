@@ -306,16 +306,13 @@ def scaling(curve: Curve) -> Sentence | None:
 
 
 def loader(curve: Curve) -> Sentence | None:
-    """The best number of workers for each size of image, and the nets that eat more than it gives."""
+    """The best number of workers for each size of image, and the nets that certainly eat more than it gives."""
     parts, figures = [], {}
     for variant in curve.variants:
         best = max(curve.only(variant), key=lambda point: point.value.value)
         pixels = int(variant.lstrip("abcdefghijklmnopqrstuvwxyz"))
-        hungry = [
-            (case, value) for case, value in curve.nets
-            if case["input_shape"][-1] == pixels and value.value > best.value.value
-        ]  # fmt: skip
-        fed = [case for case, _ in curve.nets if case["input_shape"][-1] == pixels]
+        fed = [(case, value) for case, value in curve.nets if case["input_shape"][-1] == pixels]
+        hungry = [(case, value) for case, value in fed if value.value > best.value.value and _differ(value, best.value)]
         said = f"{pixels} px {units.images_per_second(best.value.value)} with {best.case.size[0]} workers"
         if hungry:
             case, value = max(hungry, key=lambda pair: pair[1].value)
@@ -324,7 +321,7 @@ def loader(curve: Curve) -> Sentence | None:
                 f"{case['precision']}, which eats {units.images_per_second(value.value)}"
             )
         elif fed:
-            said += f": enough for all {len(fed)} cases of that size"
+            said += f": enough for all {len(fed)} cases of that size, as far as can be told"
         parts.append(said)
         figures[variant] = {
             "images_per_second": best.value.value, "workers": best.case.size[0],
@@ -385,6 +382,10 @@ def _times(found: Ratio) -> str:
         return f"{units.number(found.value)} times (too few samples for an interval)"
     text = f"{units.number(found.value)} times [{units.number(found.low)}, {units.number(found.high)}]"
     return text if found.certain else f"{text}, which may be noise,"
+
+
+def _differ(first: Value, second: Value) -> bool:
+    return ratio(first, second).certain
 
 
 def _scaled(found: Ratio, factor: float) -> Ratio:

@@ -1,5 +1,6 @@
 """What machine this is: torch, devices and host, as plain data. Called in a measuring process, never in pytest's."""
 
+import itertools
 import os
 import platform
 import shutil
@@ -152,13 +153,14 @@ def _cpu() -> dict[str, Any]:
 
 def _caches() -> list[dict[str, Any]]:
     """Data caches of the first core as the kernel reports them, from the innermost; a guest may be told anything."""
-    found = []
-    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        level, kind, size = (_read(str(folder / name)) for name in ("level", "type", "size"))
+    found: list[dict[str, Any]] = []
+    folder = "/sys/devices/system/cpu/cpu0/cache/index"
+    for index in itertools.takewhile(lambda index: _read(f"{folder}{index}/level"), itertools.count()):
+        names = ("level", "type", "size", "shared_cpu_list")
+        level, kind, size, shared = (_read(f"{folder}{index}/{name}") for name in names)
         if level and size and kind in {"Data", "Unified"}:
-            shared = _read(str(folder / "shared_cpu_list"))
             found.append({"level": int(level), "bytes": _octets(size), "shared_by": shared})
-    return sorted(found, key=lambda cache: cache["level"])
+    return sorted(found, key=lambda cache: int(cache["level"]))
 
 
 def _octets(size: str) -> int:

@@ -113,8 +113,8 @@ def fewer_parameters(measured: Measured) -> Parts:
             work = _flops(other) / _flops(alexnet)
             time = _seconds_ratio(other, alexnet)
             text = (
-                f"{name} {_where(other)}: {units.number(weights)} of AlexNet's parameters, {units.number(work)} of its "
-                f"FLOPs, {_share(time)} of its time per image; {_rate_per_byte(other)}"
+                f"{name} {_where(other)}{_sizes(other, alexnet)}: {units.number(weights)} of AlexNet's parameters, "
+                f"{units.number(work)} of its FLOPs, {_share(time)} of its time per image; {_rate_per_byte(other)}"
             )
             parts.append((text, weights < 1, {"parameters": weights, "flops": work, "time": vars(time)}))
     return parts
@@ -266,6 +266,12 @@ def _where(record: Record, *, batch: bool = True) -> str:
     case = record.case
     words: Sequence[str] = [case["mode"], f"b{case['batch_size']}" if batch else "", case["precision"], case["device"]]
     return " ".join(filter(None, words))
+
+
+def _sizes(first: Record, second: Record) -> str:
+    """Said where the two nets are made for images of different sizes."""
+    own, other = (record.case["input_shape"][-1] for record in (first, second))
+    return "" if own == other else f", {own} px against {other}"
 
 
 def _launches(record: Record) -> str:

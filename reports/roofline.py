@@ -18,6 +18,7 @@ from reports import frames
 from reports.datasheet import promise_for
 from reports.frames import AXES, Results
 from suites import units
+from suites.errors import DlhwError
 
 OVERHEAD = 5.0
 """A step that takes more than this many times its largest bound is bound by something else."""
@@ -105,12 +106,15 @@ def load(paths: Iterable[Path]) -> pd.DataFrame:
     """A row a measured net, with the columns `COLUMNS`.
 
     Raises:
-        DlhwError: a file cannot be read, or is damaged.
+        DlhwError: a file cannot be read, is damaged, or there is no such net.
     """
     files = [frames.results(path) for path in paths]
     known = ceilings_of(files)
     rows = [row for file in files for row in _rows(file, known[file.common["fingerprint"]])]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    if not rows:
+        names = ", ".join(file.common["file"] for file in files)
+        raise DlhwError(f"{names}: no measured net in it whose bytes are known")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"bound": "string", "ceiling_case": "string"})
 
 
 def ceilings_of(files: Sequence[Results]) -> dict[str, Ceilings]:

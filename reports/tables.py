@@ -37,7 +37,7 @@ def constants(frame: pd.DataFrame) -> dict[str, Any]:
 def cases(frame: pd.DataFrame) -> pd.DataFrame:
     """A row a case: the axes that vary, then time, rate, memory, noise and verdict, all as text."""
     same = constants(frame)
-    shown = [axis for axis in AXES if axis not in same]
+    shown = [axis for axis in AXES if axis not in same and frame[axis].notna().any()]
     if frame["file"].nunique() > 1:
         shown.insert(0, "file")
     table = frame[shown].astype("string").fillna(units.UNKNOWN)

@@ -2,8 +2,9 @@
 
 import json
 
-from bench.record import Check, Compile, Flops, Launch, Memory, Outcome, Record, Sampling, Status
+from bench.record import Check, Compile, Flops, Launch, Memory, Outcome, Record, Sampling, Status, Work
 from suites.case import Case
+from suites.micro import Micro
 
 LENET = Case(
     architecture="lenet", input_shape=(1, 28, 28), mode="inference", batch_size=8, precision="fp32",
@@ -24,13 +25,13 @@ def measured(case=LENET, seconds=SECONDS, *, noisy=(), **parts):
     return Record(
         **{
             "id": case.id,
-            "case": {**case.to_json(), "parameters": 61706},
+            "case": {**case.to_json(), "parameters": 61706} if isinstance(case, Case) else case.to_json(),
             "outcome": Outcome(Status.MEASURED),
             "seconds": seconds,
             "memory": Memory(
                 peak_host_bytes=300 * 2**20, base_host_bytes=200 * 2**20, host_source="VmHWM", parameter_bytes=246824
             ),
-            "flops": Flops(forward_per_image=833040, step=833040 * case.batch_size),
+            "flops": Flops(forward_per_image=833040, step=833040 * getattr(case, "batch_size", 1)),
             "check": Check(relative_error=7.2e-8, tolerance=1e-5, reference="outputs of fp64 eager, 4 images"),
             "sampling": Sampling(
                 launches=(Launch(samples=len(seconds), warmup_steps=20, steady=True, median_seconds=0.004),),
@@ -48,6 +49,20 @@ def compiled(seconds=30.0):
 
 def ended(status, reason, case=LENET):
     return Record(id=case.id, case=case.to_json(), outcome=Outcome(Status(status), reason))
+
+
+def micro(text, figure, *, metric="flops_per_second", amount=1000.0, spread=0.0, **parts):
+    """A record of the micro-benchmark `text` with this figure; with `spread` its samples differ by that share."""
+    case = Micro.parse(text)
+    step = figure * amount if metric == "seconds" else amount / figure
+    if metric == "steps":
+        amount, step = figure, 0.001
+    seconds = tuple(step * (1 + spread * offset) for offset in (-1, -1, -1, 0, 1, 1, 1))
+    return measured(
+        case,
+        seconds,
+        **{"memory": None, "flops": None, "check": None, "work": Work(metric=metric, amount=amount)} | parts,
+    )
 
 
 def results(*records):

@@ -195,3 +195,35 @@ def test_a_missing_compiler_is_told_beforehand(tmp_path):
     )  # fmt: skip
     problems = json.loads(output.stdout)
     assert problems["cpu"].startswith("torch.compile needs a C++ compiler (g++ or clang++, or CXX naming one)")
+
+
+CACHE = "/sys/devices/system/cpu/cpu0/cache"
+
+
+def cache(index, level, kind, size, shared="0-1"):
+    facts = {"level": level, "type": kind, "size": size, "shared_cpu_list": shared}
+    return {f"{CACHE}/index{index}/{name}": value for name, value in facts.items()}
+
+
+def test_caches_are_those_of_data_from_the_innermost(files):
+    for found in (
+        cache(0, "3", "Unified", "480M", "0-63"), cache(1, "1", "Data", "48K"), cache(2, "1", "Instruction", "32K"),
+        cache(3, "2", "Unified", "2048K"),
+    ):  # fmt: skip
+        files.update(found)
+    assert environment.host()["caches"] == [
+        {"level": 1, "bytes": 48 * 2**10, "shared_by": "0-1"},
+        {"level": 2, "bytes": 2**21, "shared_by": "0-1"},
+        {"level": 3, "bytes": 480 * 2**20, "shared_by": "0-63"},
+    ]
+
+
+def test_caches_that_are_not_told_are_none(files):
+    assert environment.host()["caches"] == []
+    files.update(cache(0, "1", "Data", None))
+    assert environment.host()["caches"] == []
+
+
+@pytest.mark.parametrize(("size", "octets"), [("32K", 32768), ("1G", 2**30), ("512", 512)])
+def test_sizes_as_the_kernel_writes_them(size, octets):
+    assert environment._octets(size) == octets

@@ -8,9 +8,9 @@ import operator
 from dataclasses import replace
 
 import pytest
-from samples import ENVIRONMENT, LENET, compiled, ended, measured, results, write
+from samples import ENVIRONMENT, LENET, compiled, ended, measured, micro, results, write
 
-from bench.record import Launch, Memory, Sampling, fingerprint
+from bench.record import Launch, Memory, Sampling, Traffic, fingerprint
 from reports import tables
 from reports.frames import AXES, COLUMNS, load, records
 from suites.axes import AXES as AXES_OF_NETS
@@ -255,3 +255,26 @@ def test_a_time_that_no_clock_shows_is_no_crash(path, value):
     path.write_text(json.dumps(changed(("benchmarks", 0, "stats", "data"), [value] * 7)))
     cells, error = cells_or_error(path)
     assert bool(cells) != error.startswith(f"{path}: a case in it is damaged")
+
+
+def test_a_micro_benchmark_is_a_row(row):
+    found = row(micro("convolution-k3_contiguous-4x64x56-bf16-cpu-t2", 2e9, amount=8e6))
+    assert found.items() >= {
+        "kind": "micro", "operation": "convolution", "variant": "k3_contiguous", "size": "4x64x56",
+        "precision": "bf16", "device": "cpu", "threads": 2,
+    }.items()  # fmt: skip
+    assert (found["metric"], found["value"], found["flops_per_second"]) == ("flops_per_second", 2e9, 2e9)
+    assert (found["value_low"], found["value_high"], found["median_seconds"]) == (2e9, 2e9, 0.004)
+    assert not {"architecture", "batch_size", "images_per_second", "bytes_per_second", "peak_bytes"} & set(found)
+
+
+@pytest.mark.parametrize("metric", ["bytes_per_second", "images_per_second"])
+def test_a_rate_is_in_the_column_of_its_metric(row, metric):
+    found = row(micro("loader-own28-0x8-fp32-cpu-t1", 5000.0, metric=metric))
+    assert found[metric] == found["value"] == 5000.0
+    assert len({"images_per_second", "bytes_per_second", "flops_per_second"} & set(found)) == 1
+
+
+def test_a_step_has_the_bytes_that_it_moves(row):
+    found = row(measured(traffic=Traffic(compulsory_bytes=10, operator_bytes=30, operators=3, by_size={"4": 30})))
+    assert (found["compulsory_bytes"], found["operator_bytes"], found["operators"]) == (10, 30, 3)

@@ -9,6 +9,8 @@ import pytest
 from conftest import ROOT
 from samples import measured, write
 
+from bench.record import Traffic
+
 PACKAGES = ("suites", "bench", "reports")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 OF_BENCH = {
@@ -155,7 +157,8 @@ def test_importing_is_light(module, light, tmp_path):
     ids=" ".join,
 )
 def test_commands_do_without_torch(arguments, absent, tmp_path):
-    write(tmp_path / "r.json", measured())
+    traffic = Traffic(compulsory_bytes=1, operator_bytes=1, operators=1, by_size={"0": 1})
+    write(tmp_path / "r.json", measured(traffic=traffic))
     assert modules_after(*arguments, folder=tmp_path) & absent == set()
 
 

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from samples import LENET, compiled, ended, measured, write
+from samples import LENET, compiled, ended, measured, micro, write
 
 from reports import tables
 from reports.frames import AXES, load
 from suites.errors import DlhwError
+from suites.micro import Micro
 
 BF16 = replace(LENET, precision="bf16")
 TRAINING = replace(LENET, mode="training")
@@ -41,8 +42,38 @@ def test_only_axes_that_vary_have_a_column(frame):
 
 def test_one_row_has_all_its_axes(frame):
     table = tables.cases(frame(measured()))
-    assert list(table)[: len(AXES)] == [axis.replace("_", " ") for axis in AXES]
+    own = [axis.replace("_", " ") for axis in AXES if axis not in {"operation", "variant", "size"}]
+    assert list(table)[: len(own)] == own
     assert table["batch size"].tolist() == ["8"]
+
+
+COPIES = [
+    micro(f"copy-{size}-fp32-cpu-t{t}", t * 1e9 * size / 64, metric="bytes_per_second")
+    for size in (64, 128)
+    for t in (1, 2)
+]
+
+
+def test_micro_benchmarks_have_a_result_in_their_own_unit(frame):
+    skipped = ended("skipped", "no compiler", replace(Micro.parse(COPIES[0].id), size=(256,)))
+    table = tables.cases(frame(*COPIES[:2], skipped))
+    assert list(table) == ["size", "threads", "time a step", "result", "noise", "verdict"]
+    assert table["result"].tolist() == ["1.00 GB/s", "2.00 GB/s", "-"]
+
+
+def test_nets_and_micro_benchmarks_share_a_table(frame):
+    table = tables.cases(frame(measured(), COPIES[0]))
+    assert table["operation"].tolist() == ["-", "copy"]
+    assert table["architecture"].tolist() == ["lenet", "-"]
+    assert table["result"].tolist() == ["2,000 img/s", "1.00 GB/s"]
+    assert table["peak memory"].tolist() == ["300 MiB", "-"]
+
+
+def test_micro_benchmarks_can_be_pivoted(frame):
+    table = tables.pivot(frame(*COPIES), ["size", "threads"], "bytes_per_second")
+    assert table.to_dict("list") == {
+        "size": ["64", "128"], "1": ["1.00 GB/s", "2.00 GB/s"], "2": ["2.00 GB/s", "4.00 GB/s"],
+    }  # fmt: skip
 
 
 def test_no_rows_are_a_table_without_rows(frame):
