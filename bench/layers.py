@@ -5,6 +5,7 @@ whole step, timed without any of this, has left over. On an accelerator each ope
 overlaps and short kernels look long.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -21,14 +22,16 @@ from bench.check import Reference, Unsuitable
 from bench.clock import clock_for
 from bench.events import Events
 from bench.measure import no_garbage_collection
-from bench.sampling import sample
+from bench.sampling import warm_up
 from bench.traffic import by_size, moves_data, touched_bytes
 from bench.workload import Workload
 from suites.case import Budget, Case
 
-INSTRUMENTED_SECONDS = 2.0
-FEWEST, MOST = 5, 100
-"""Instrumented steps."""
+ROUNDS = 7
+"""Turns of steps that are not watched and steps that are: what the machine does meanwhile, it does to both."""
+ROUND_SECONDS = 0.3
+MOST = 50
+"""Steps in a turn of either kind."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,24 @@ class Places:
     """
 
     def __init__(self, work: Workload) -> None:
+        self._work = work
         self._inside: list[tuple[str, int]] = []
         self._spans: list[tuple[int, int, str]] = []
         self._default = "loss"
+        self._hooks: list[Any] = []
         self.kinds = {name: type(module).__name__ for name, module in work.net.named_modules()}
-        for name, module in work.net.named_modules():
-            module.register_forward_pre_hook(self._enter(name))
-            module.register_forward_hook(self._leave)
-        if work.optimizer is not None:
-            work.optimizer.register_step_pre_hook(lambda *_: self._now("optimizer"))
-            work.optimizer.register_step_post_hook(lambda *_: self._now("loss"))
+
+    def __enter__(self) -> None:
+        for name, module in self._work.net.named_modules():
+            self._hooks.append(module.register_forward_pre_hook(self._enter(name)))
+            self._hooks.append(module.register_forward_hook(self._leave))
+        if (optimizer := self._work.optimizer) is not None:
+            self._hooks.append(optimizer.register_step_pre_hook(lambda *_: self._now("optimizer")))
+            self._hooks.append(optimizer.register_step_post_hook(lambda *_: self._now("loss")))
+
+    def __exit__(self, *_: object) -> None:
+        while self._hooks:
+            self._hooks.pop().remove()
 
     def forget(self) -> None:
         """Numbers grow from step to step: those of the last one are not needed any more."""
@@ -110,7 +121,7 @@ class OperatorTimes(TorchDispatchMode):
 
 
 def layers(events: Events, case: Case, budget: Budget, reference: Reference) -> dict[str, Any]:
-    """The rows of the table, the whole step's samples, and how long an instrumented step took.
+    """The rows of the table; for each round the medians of whole steps, of watched ones, and of their operators' sums.
 
     Raises:
         Unsuitable: the case is compiled: its layers are not there any more.
@@ -124,27 +135,39 @@ def layers(events: Events, case: Case, budget: Budget, reference: Reference) -> 
         workload.set_precision(case.precision)
         work = workload.workload(case, check.load(reference.path))
     clock = clock_for(case.device)
-    with events.phase("sampling"), work.context(), no_garbage_collection():
-        whole = sample(work.step, clock, budget)
+    with events.phase("warming up"), work.context():
+        step_seconds = warm_up(work.step, clock, budget.warmup_seconds).step_seconds
+    count = min(MOST, max(1, math.ceil(ROUND_SECONDS / step_seconds)))
+    places = Places(work)
+    _instrumented(work, places, 1)  # the first one pays for the FLOP counter's imports
+    rounds = []
     with events.phase("looking at layers"), no_garbage_collection():
-        steps, instrumented_seconds, kinds = _instrumented(work)
+        for _ in range(ROUNDS):
+            with work.context():
+                whole = statistics.median(clock.samples(work.step, 1, count))
+            rounds.append((whole, *_instrumented(work, places, count)))
+    steps = [step for _, _, watched in rounds for step in watched]
     return {
         "case": case.to_json(),
-        "rows": list(_rows(steps, kinds)),
-        "whole_seconds": whole.seconds,
-        "instrumented_seconds": instrumented_seconds,
+        "rows": list(_rows(steps, places.kinds)),
+        "whole_seconds": [whole for whole, _, _ in rounds],
+        "watched_seconds": [seconds for _, seconds, _ in rounds],
+        "sum_seconds": [statistics.median(map(_total, watched)) for _, _, watched in rounds],
         "steps": len(steps),
     }
 
 
-def _instrumented(work: Workload) -> tuple[list[list[Operator]], float, dict[str, str]]:
-    """What each of several steps did, the median time of one, and each layer's type."""
-    places = Places(work)
+def _total(step: list[Operator]) -> float:
+    return math.fsum(operator.seconds for operator in step)
+
+
+def _instrumented(work: Workload, places: Places, count: int) -> tuple[float, list[list[Operator]]]:
+    """The median time of a watched step, and what each of `count` steps did."""
     timer = OperatorTimes(places, _waiting(work.case.device))
     steps: list[list[Operator]] = []
     took: list[float] = []
-    with _without_inference_mode(work):
-        while len(took) < FEWEST + 1 or (sum(took) < INSTRUMENTED_SECONDS and len(took) < MOST):
+    with _without_inference_mode(work), places:
+        for _ in range(count):
             begin = time.perf_counter()
             with timer:
                 work.step()
@@ -152,7 +175,7 @@ def _instrumented(work: Workload) -> tuple[list[list[Operator]], float, dict[str
             steps.append(timer.spent)
             timer.spent = []
             places.forget()
-    return steps[1:], statistics.median(took[1:]), places.kinds  # the first one paid for the FLOP counter's imports
+    return statistics.median(took), steps
 
 
 def _waiting(device: str) -> Callable[[], object]:

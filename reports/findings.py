@@ -18,9 +18,13 @@ def load(paths: Iterable[Path]) -> tuple[list[dict[str, Any]], list[dict[str, An
     Raises:
         DlhwError: a file cannot be read, or is damaged.
     """
+    return of([frames.results(path) for path in paths])
+
+
+def of(results: Iterable[Results]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The same of files that have been read."""
     machines: dict[str, list[Results]] = {}
-    for path in paths:
-        file = frames.results(path)
+    for file in results:
         machines.setdefault(file.common["fingerprint"], []).append(file)
     sentences, claims = [], []
     for files in machines.values():

@@ -76,6 +76,7 @@ def table(case: Case, answer: Mapping[str, Any], known: Ceilings) -> tuple[pd.Da
     whole = statistics.median(answer["whole_seconds"])
     total = math.fsum(row["seconds"] for row in rows)
     low, high = median_interval(answer["whole_seconds"]) or (None, None)
+    shares = [part / total for part, total in zip(answer["sum_seconds"], answer["whole_seconds"], strict=True)]
     ends: list[dict[str, Any]] = [
         {"layer": "sum of operators", "seconds": total},
         {"layer": "rest", "seconds": whole - total},
@@ -87,7 +88,8 @@ def table(case: Case, answer: Mapping[str, Any], known: Ceilings) -> tuple[pd.Da
         "case": case.id, "whole_seconds": whole, "whole_low_seconds": low, "whole_high_seconds": high,
         "operators": sum(len(row["operators"]) for row in answer["rows"]),
         "sum_seconds": total, "rest_seconds": whole - total, "steps": answer["steps"],
-        "instrumented_seconds": answer["instrumented_seconds"],
+        "watched_seconds": statistics.median(answer["watched_seconds"]),
+        "sum_share": statistics.median(shares), "sum_share_range": (min(shares), max(shares)), "rounds": len(shares),
     }  # fmt: skip
 
 
@@ -128,21 +130,26 @@ def text(frame: pd.DataFrame) -> pd.DataFrame:
 
 def caption(facts: Mapping[str, Any]) -> str:
     """How it was measured, and how far the sum can be believed."""
-    whole, rest = facts["whole_seconds"], facts["rest_seconds"]
-    lines = [
-        f"{facts['case']}: the whole step takes "
-        f"{units.interval(whole, facts['whole_low_seconds'], facts['whole_high_seconds'])} without instruments, "
-        f"{units.seconds(facts['instrumented_seconds'])} with them.",
-        f"Each operator timed below the dispatcher, medians of {facts['steps']} steps; a layer's bytes are its "
-        "operators' operands and results.",
-    ]
-    if rest < -AGREEMENT * whole:
-        each = units.seconds(-rest / facts["operators"])
-        lines.append(
-            f"The sum is {units.percent(-rest / whole)} too long: to be timed costs each operator about {each}."
-        )
-    elif rest > AGREEMENT * whole:
-        lines.append(f"The rest, {units.percent(rest / whole)}, is views, the dispatcher, autograd, hooks and Python.")
-    else:
-        lines.append(f"Sum and whole agree to {units.percent(abs(rest) / whole)}.")
-    return "\n".join(lines)
+    whole = units.interval(*(facts[f"whole_{name}seconds"] for name in ("", "low_", "high_")))
+    return "\n".join(
+        [
+            f"{facts['case']}: the whole step takes {whole}, watched {units.seconds(facts['watched_seconds'])}; "
+            f"{facts['rounds']} turns of both.",
+            f"Each operator is timed below the dispatcher, medians of {facts['steps']} steps; a layer's bytes are its "
+            "operators' operands and results.",
+            _agreement(facts),
+        ]
+    )
+
+
+def _agreement(facts: Mapping[str, Any]) -> str:
+    """What the difference between the sum and the whole is."""
+    rest = 1 - facts["sum_share"]
+    low, high = (100 * share for share in facts["sum_share_range"])
+    share = f"The sum is {100 * facts['sum_share']:.1f}% of the whole (turns: {low:.1f} to {high:.1f})"
+    if rest < -AGREEMENT:
+        each = units.seconds(-rest * facts["whole_seconds"] / facts["operators"])
+        return f"{share}: to be timed costs each of {facts['operators']} operators about {each}."
+    if rest > AGREEMENT:
+        return f"{share}; the rest is views, the dispatcher, autograd, hooks and Python."
+    return f"{share}."
