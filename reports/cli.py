@@ -4,13 +4,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from suites.errors import DlhwError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
 app = typer.Typer(
@@ -173,6 +175,139 @@ def explain(
         print(json.dumps({"lines": [list(line) for line in found.lines], **found.facts}, indent=2))
     else:
         diagnosis.paragraphs(found.lines)
+
+
+@app.command()
+def report(
+    files: Files,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PAGE.html", help="The page to write.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Of the page.")] = "What this hardware does for deep learning",
+    reference: Annotated[
+        str | None, typer.Option(metavar="MACHINE", help="Hold the others against it; default: the first file's.")
+    ] = None,
+    price: Annotated[
+        list[str] | None, typer.Option(metavar="MACHINE=USD_PER_HOUR", help="For cost per image; may be repeated.")
+    ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(metavar="FILE=LABEL", help="Call a file's machine so; may be repeated.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="PATH|-", help="Write a summary for a pull request or a README.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the data of each figure as CSV.")] = None,
+) -> None:
+    """Compare machines and settings on one page that needs no network.
+
+    Sweeps, hardware runs and imported results, of one or many machines, go together.
+    """
+    from reports import dataset, publish
+    from reports.advise import price as parse_price
+
+    if not output and not markdown and not csv:
+        raise DlhwError("nothing to write: -o PAGE.html, --markdown PATH or --csv DIR")
+    data = dataset.load(
+        files, names=dict(publish.label(text) for text in name or ()), reference=reference,
+        prices=dict(parse_price(text) for text in price or ()),
+    )  # fmt: skip
+    for path, line in publish.write(data, title, page=output, markdown=markdown, csv=csv):
+        print(f"{path}: {line}", file=sys.stderr if "-" in map(str, (output, markdown)) else sys.stdout)
+
+
+@app.command()
+def advise(
+    files: Files,
+    architecture: Annotated[str, typer.Option(metavar="NET", help="As a table shows it.")],
+    objective: Annotated[str, typer.Option(help="throughput, latency, energy or cost.")] = "throughput",
+    mode: Annotated[str, typer.Option(help="inference or training.")] = "inference",
+    max_latency: Annotated[str | None, typer.Option(metavar="20ms", help="No caller waits longer.")] = None,
+    max_memory: Annotated[str | None, typer.Option(metavar="8GB", help="No more memory at the peak.")] = None,
+    precision_loss: Annotated[
+        float | None, typer.Option(metavar="1e-2", help="No further from fp64, as a share of the output.")
+    ] = None,
+    price: Annotated[
+        list[str] | None, typer.Option(metavar="MACHINE=USD_PER_HOUR", help="For the objective cost; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell which settings to use for a net on each machine, what they give, and how sure that is."""
+    from reports import advise as advising
+    from reports import dataset
+
+    prices = dict(advising.price(text) for text in price or ())
+    wishes = advising.Wishes(
+        architecture=architecture, objective=objective, mode=mode, max_error=precision_loss, prices=prices,
+        max_latency_seconds=advising.seconds(max_latency, "--max-latency") if max_latency else None,
+        max_memory_bytes=advising.octets(max_memory, "--max-memory") if max_memory else None,
+    )  # fmt: skip
+    found = advising.advise(dataset.load(files, names={}, prices={}, reference=None).cases, wishes)
+    if as_json:
+        print(json.dumps(advising.documents(found), indent=2))
+    else:
+        _print(advising.table(found), "")
+
+
+@app.command()
+def compare(
+    base: Annotated[Path, typer.Argument(metavar="BASE.json", help="Results before.")],
+    head: Annotated[Path, typer.Argument(metavar="HEAD.json", help="Results after, or of another machine.")],
+    markdown: Markdown = None,
+    json_path: Json = None,
+) -> None:
+    """Put two results side by side: every case of either, its change and the interval, and what else differs.
+
+    It describes and refuses nothing; whether a change is a regression is what dlhw gate judges.
+    """
+    from reports import compare as comparing
+
+    found = comparing.compare(base, head)
+    for fact, values in found.environment:
+        print(f"dlhw: {fact}: {' -> '.join(values)}", file=sys.stderr)
+    for warning in found.warnings:
+        print(f"dlhw: {warning}", file=sys.stderr)
+    _give(comparing.text(found.rows), found.rows, comparing.summary(found.rows), None, json_path, markdown, None)
+    if not sys.stdout.isatty():
+        print(f"dlhw: {comparing.summary(found.rows)}", file=sys.stderr)
+
+
+imports = typer.Typer(no_args_is_help=True, help="Make results files of what other tools have measured.")
+app.add_typer(imports, name="import")
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where to write; default: FILE.dlhw.json.")
+]
+
+
+@imports.command()
+def timm(files: Annotated[list[Path], typer.Argument(metavar="FILE.csv...")], output: Output = None) -> None:
+    """Results of timm's benchmark.py: what its file names say is read from them, as in
+    benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv."""
+    from reports import imports as importing
+
+    _import(files, output, importing.timm)
+
+
+@imports.command("pytest-benchmark")
+def pytest_benchmark(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.json...")], output: Output = None
+) -> None:
+    """Results of any other project's pytest-benchmark."""
+    from reports import imports as importing
+
+    _import(files, output, importing.pytest_benchmark)
+
+
+def _import(files: list[Path], output: Path | None, read: "Callable[[Path], dict[str, Any]]") -> None:
+    """All files are read before the first one is written."""
+    from reports import export
+
+    if output and len(files) > 1:
+        raise DlhwError(f"-o {output}: one file for {len(files)}; without it each has its own")
+    found = [(path, read(path)) for path in files]
+    for path, data in found:
+        target = output or path.with_suffix(".dlhw.json")
+        export.write_text(json.dumps(data, indent=1) + "\n", target)
+        print(f"{target}: {len(data['benchmarks'])} cases, summaries without intervals", file=sys.stderr)
 
 
 @app.command()

@@ -1,0 +1,381 @@
+"""The page's figures about nets: each a function of a frame, usable in a notebook (`.plot.show()`)."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from reports.dataset import MACHINE_FREE, grouped, plain
+from reports.plots import Figure, Styles, layout, lines, plot, points, scattered
+from suites import units
+
+NOTABLE = 1.1
+"""An interaction that is smaller is not spoken of."""
+LINE = 3
+"""Fewer batches show no knee."""
+KNEE = 0.95
+"""The knee is the smallest batch with this share of the best throughput."""
+CASE = (
+    "machine", "architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode", "device", "threads",
+)  # fmt: skip
+
+
+def nets(data: pd.DataFrame) -> pd.DataFrame:
+    """The measured nets; their index stays that of `data`."""
+    return data[(data["kind"] == "net") & (data["status"] == "measured")]
+
+
+def _largest(rows: pd.DataFrame, column: str) -> Any:
+    """The row with the largest value."""
+    return rows.sort_values(column, kind="stable").iloc[-1]
+
+
+def who_wins(table: pd.DataFrame, styles: Styles) -> Figure | None:
+    """Geometric means against the reference, of `reports.dataset.winners`."""
+    if table.empty:
+        return None
+    shown = table.assign(what=[
+        " ".join((str(row.mode), str(row.precision), str(row.memory_format), str(row.compile_mode)))
+        for row in table.itertuples()
+    ])  # fmt: skip
+    traces = [
+        points(rows, "ratio", "what", name=str(machine), low="ratio_low", high="ratio_high", across=True,
+               mode="markers", marker=styles.marker(machine, 10))
+        for machine, rows in shown.groupby("machine", sort=False)
+    ]  # fmt: skip
+    best = _largest(shown, "ratio")
+    finding = (
+        f"{best['machine']} is {units.number(best['ratio'])} times as fast as {best['reference']} in {best['what']}, "
+        f"over {best['cases']} cases that both have measured."
+    )
+    axes = layout(f"speed, {best['reference']} = 1", "", x_log=True)
+    columns = (
+        "machine", "mode", "precision", "memory_format", "compile_mode", "ratio", "ratio_low", "ratio_high", "cases",
+        "of_cases", "noisy",
+    )  # fmt: skip
+    note = "Geometric mean over common cases alone; the interval is what those cases' own intervals leave open."
+    return Figure("winners", "Which machine is faster?", finding, plot(traces, axes), shown, columns, note)
+
+
+def throughput(data: pd.DataFrame, styles: Styles) -> Figure | None:
+    """Images a second by batch."""
+    own = nets(data)
+    own = own[own["images_per_second"].notna()]
+    if own.empty:
+        return None
+    traces = lines(own, styles, "batch_size", "images_per_second", low="value_low", high="value_high")
+    axes = layout("batch size", "images/s", x_base2=True, y_log=True)
+    columns = (*CASE, "images_per_second", "value_low", "value_high", "half_width", "noisy")
+    return Figure(
+        "throughput", "How does throughput grow with the batch?", _knees(own), plot(traces, axes), own, columns,
+        "Bands are 95 % intervals: between launches where there are several, else within one process.",
+    )  # fmt: skip
+
+
+def _knees(own: pd.DataFrame) -> str:
+    """The knees of all lines with three batches or more."""
+    found = []
+    for rows in grouped(plain(own), [key for key in CASE if key != "batch_size"]).values():
+        if len({row["batch_size"] for row in rows}) >= LINE:
+            best = max(row["images_per_second"] for row in rows)
+            found.append(min(int(row["batch_size"]) for row in rows if row["images_per_second"] >= KNEE * best))
+    if not found:
+        return ""
+    low, high = min(found), max(found)
+    where = f"batch {low}" if low == high else f"a batch between {low} and {high}"
+    count = f"{len(found)} lines of three batches or more"
+    return f"{units.percent(KNEE)} of the best throughput is reached at {where} ({count})."
+
+
+def latency(data: pd.DataFrame, styles: Styles) -> Figure | None:
+    """Latency by batch, and its tail where enough samples stand behind it."""
+    own = nets(data)
+    own = own[own["latency_seconds"].notna()]
+    if own.empty:
+        return None
+    traces = lines(own, styles, "batch_size", "latency_seconds")
+    tail = own[own["p99_seconds"].notna()]
+    if not tail.empty:
+        traces += scattered(tail.assign(machine=tail["machine"] + " p99"), styles, "batch_size", "p99_seconds")
+    finding = ""
+    if not tail.empty:
+        worst = _largest(tail.assign(tail=tail["p99_seconds"] / tail["median_seconds"]), "tail")
+        finding = (
+            f"The longest tail: one step in a hundred of {worst['id']} on {worst['machine']} takes "
+            f"{units.number(worst['tail'])} times the median or more."
+        )
+    axes = layout("batch size", "seconds", x_base2=True, y_log=True)
+    columns = (*CASE, "latency_seconds", "p90_seconds", "p99_seconds")
+    return Figure("latency", "How long does a caller wait?", finding, plot(traces, axes), own, columns)
+
+
+def toggles(table: pd.DataFrame, styles: Styles) -> Figure | None:
+    """Every pair's speed-up, by toggle."""
+    if table.empty:
+        return None
+    traces = [
+        points(rows, "gain", "toggle", name=str(machine), low="gain_low", high="gain_high", across=True, text="id",
+               mode="markers", marker=styles.marker(machine, 7))
+        for machine, rows in table.groupby("machine", sort=False)
+    ]  # fmt: skip
+    columns = (
+        "machine", "toggle", "architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode",
+        "gain", "gain_low", "gain_high", "break_even_steps",
+    )  # fmt: skip
+    axes = layout("speed-up, all else equal", "", x_log=True)
+    return Figure("toggles", "What does each setting buy?", _best_toggle(table), plot(traces, axes), table, columns)
+
+
+def _best_toggle(table: pd.DataFrame) -> str:
+    sentences = []
+    for toggle, rows in table.groupby("toggle", sort=False):
+        mean = math.exp(sum(map(math.log, rows["gain"])) / len(rows))
+        sure = (rows["gain_low"] > 1).sum(), (rows["gain_high"] < 1).sum()
+        sentences.append((mean, f"{toggle}: {units.number(mean)} times ({sure[0]} of {len(rows)} surely faster, "
+                                f"{sure[1]} surely slower)"))  # fmt: skip
+    return f"Geometric means: {'; '.join(text for _, text in sorted(sentences, reverse=True))}."
+
+
+def toggle_map(table: pd.DataFrame) -> Figure | None:
+    """Net by batch, a panel a toggle: where it helps."""
+    shown = table.assign(
+        row=table["toggle"] + " · " + table["architecture"] + " " + table["mode"],
+        column="b" + table["batch_size"].astype("string"),
+        log_gain=[math.log2(gain) for gain in table["gain"]],
+    )
+    shown = shown[shown.groupby("row")["batch_size"].transform("nunique") > 1]
+    if shown.empty:
+        return None
+    best = shown.groupby(["row", "column"], sort=False)["log_gain"].mean().unstack()
+    best = best[sorted(best.columns, key=lambda name: int(str(name)[1:]))]
+    trace = go.Heatmap(
+        x=list(best.columns), y=list(best.index),
+        z=[[None if pd.isna(value) else float(value) for value in row] for row in best.to_numpy()],
+        colorscale=[[0, "#E69F00"], [0.5, "#F5F5F5"], [1, "#0072B2"]], zmid=0, colorbar={"title": {"text": "log2"}},
+        meta={"rows": [int(i) for i in shown.index], "x": "column", "y": "row", "z": "log_gain", "heat": True},
+    )  # fmt: skip
+    columns = (
+        "machine", "toggle", "architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode", "gain",
+    )  # fmt: skip
+    axes = layout("batch size", "")
+    axes.height = max(400, 18 * len(best) + 120)
+    note = "log2 of the speed-up: 0 no difference, 1 twice as fast (blue), -1 half (orange); means over what is chosen."
+    return Figure("toggle-map", "Where does each setting help?", "", plot([trace], axes), shown, columns, note)
+
+
+def interactions(table: pd.DataFrame, data: pd.DataFrame, styles: Styles) -> Figure | None:
+    """Two settings together against the product of each by itself."""
+    rows = list(_together(table, data))
+    if not rows:
+        return None
+    found = pd.DataFrame(rows)
+    traces = scattered(found, styles, "expected", "together")
+    line = [float(found[["expected", "together"]].min().min()), float(found[["expected", "together"]].max().max())]
+    looks = {"dash": "dot", "color": "#999999"}
+    traces.append(go.Scatter(x=line, y=line, mode="lines", name="no interaction", line=looks))
+    far = _largest(found.assign(factor=found["together"] / found["expected"]), "factor")
+    finding = (
+        f"Together more than apart, most in {far['id']}: {units.number(far['together'])} times where the two by "
+        f"themselves make {units.number(far['expected'])}."
+    ) if far["together"] > NOTABLE * far["expected"] else ""  # fmt: skip
+    columns = ("machine", "id", "first", "second", "expected", "together")
+    axes = layout("product of the two speed-ups", "speed-up of both together", x_log=True, y_log=True)
+    return Figure("interactions", "Do settings add up?", finding, plot(traces, axes), found, columns)
+
+
+def _together(table: pd.DataFrame, data: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    """Cases that differ from the plain one in two toggles, where each toggle by itself was measured too."""
+    gains = {(row["machine"], row["from_id"], row["id"]): row for row in table.to_dict("records")}
+    steps: dict[tuple[Any, Any], list[Any]] = {}
+    for (machine, source, _), row in gains.items():
+        steps.setdefault((machine, source), []).append(row)
+    seconds: dict[tuple[Any, Any], float] = {
+        (row["machine"], row["id"]): float(row["median_seconds"]) for row in nets(data).to_dict("records")
+    }
+    for (machine, source), firsts in steps.items():
+        for first in firsts:
+            for second in steps.get((machine, first["id"]), ()):
+                alone = next((row for row in firsts if row["toggle"] == second["toggle"]), None)
+                if alone is not None and first["toggle"] < second["toggle"]:
+                    yield {
+                        **{key: first[key] for key in ("machine", "architecture", "mode", "device")},
+                        "precision": second["precision"], "memory_format": second["memory_format"],
+                        "compile_mode": second["compile_mode"], "id": second["id"], "first": first["toggle"],
+                        "second": second["toggle"], "expected": first["gain"] * alone["gain"],
+                        "together": seconds[machine, source] / seconds[machine, second["id"]],
+                    }  # fmt: skip
+
+
+def memory(data: pd.DataFrame, styles: Styles) -> Figure | None:
+    """Peak memory by batch, and where it ran out."""
+    own = nets(data)
+    own = own[own["peak_bytes"].notna()]
+    if own.empty:
+        return None
+    out = data[data["status"] == "out_of_memory"]
+    finding = ""
+    if not out.empty:
+        row = out.sort_values("batch_size", kind="stable").iloc[0]
+        finding = f"{len(out)} cases ran out of memory, the smallest {row['id']} on {row['machine']}."
+    axes = layout("batch size", "peak memory, bytes", x_base2=True, y_log=True)
+    columns = (*CASE, "peak_bytes", "parameter_bytes", "base_host_bytes")
+    note = "Of the accelerator's allocator where there is one, else of the whole process, torch's own 400 MiB included."
+    return Figure("memory", "How much memory does it take, and what fits?", finding,
+                  plot(lines(own, styles, "batch_size", "peak_bytes"), axes), own, columns, note)  # fmt: skip
+
+
+def roofline(data: pd.DataFrame, styles: Styles) -> Figure | None:
+    """Achieved FLOP/s over intensity, under the measured roofs."""
+    own = nets(data)
+    own = own[own["operator_intensity"].notna()]
+    if own.empty:
+        return None
+    traces = scattered(own, styles, "operator_intensity", "flops_per_second") + list(_roofs(own, data, styles))
+    counts = own["bound"].value_counts()
+    classes = ", ".join(f"{count} {name}" for name, count in counts.items())
+    finding = f"Of {len(own)} cases {classes}." if classes else "Ceilings unknown: no hardware run of this machine."
+    axes = layout("FLOPs a byte (eager operators')", "FLOP/s", x_log=True, y_log=True)
+    columns = (*CASE, "bound", "decided_by", "flops_per_second", "share_of_ceiling", "share_of_datasheet",
+               "operator_intensity", "compulsory_intensity")  # fmt: skip
+    return Figure(
+        "roofline", "What bounds each net?", finding, plot(traces, axes), own, columns,
+        "Roofs are measured: the best matrix product or convolution of a precision, the bandwidth beyond all caches. "
+        "Data that stay in a cache may lie above the slope.",
+    )  # fmt: skip
+
+
+def _roofs(own: pd.DataFrame, data: pd.DataFrame, styles: Styles) -> Iterable[go.Scatter]:
+    """A roof for each machine and precision: the slope of its slowest memory, then the ceiling."""
+    copies = data[(data["operation"].isin(["copy", "triad"])) & (data["status"] == "measured")]
+    low, high = float(own["operator_intensity"].min()), float(own["operator_intensity"].max())
+    for (machine, precision), rows in own.groupby(["machine", "precision"], sort=False):
+        ceiling = rows["ceiling_flops_per_second"].max()
+        if pd.isna(ceiling):
+            continue
+        largest = copies[copies["machine"] == machine].sort_values("size", key=lambda size: size.astype(int))
+        slope = None if largest.empty else float(largest.iloc[-1]["value"])
+        ridge = ceiling / slope if slope else low
+        x = [min(low, ridge / 4), ridge, max(high, ridge * 4)]
+        yield go.Scatter(
+            x=x if slope else x[1:], y=[slope * x[0], ceiling, ceiling] if slope else [ceiling] * 2, mode="lines",
+            name=f"{machine} {precision} roof", hoverinfo="name",
+            line={"color": styles.colours.get(str(machine)), "dash": styles.dashes.get(str(precision)), "width": 1},
+            meta={"machine": str(machine), "precision": str(precision)},
+        )  # fmt: skip
+
+
+def energy(data: pd.DataFrame, styles: Styles) -> Figure | None:
+    """Joules an image against images a second."""
+    own = nets(data)
+    own = own[own["joules_per_image"].notna()]
+    if own.empty:
+        return None
+    best = _largest(own, "images_per_joule")
+    finding = f"The least: {units.number(best['joules_per_image'])} J an image, {best['id']} on {best['machine']}."
+    axes = layout("images/s", "joules an image", x_log=True, y_log=True)
+    columns = (*CASE, "joules_per_image", "images_per_joule", "mean_power_watts", "images_per_second")
+    traces = scattered(own, styles, "images_per_second", "joules_per_image")
+    return Figure("energy", "What does an image cost in energy?", finding, plot(traces, axes), own, columns)
+
+
+PARETO = (
+    ("pareto-latency", "Which settings give most images for the wait?", "latency_seconds", "latency, seconds"),
+    ("pareto-energy", "Which settings give most images for the energy?", "joules_per_image", "joules an image"),
+    ("pareto-cost", "Which settings give most images for the money?", "dollars_per_million", "USD a million images"),
+)
+
+
+def pareto(data: pd.DataFrame, styles: Styles, which: tuple[str, str, str, str]) -> Figure | None:
+    """Throughput against what it costs; a front for each net, what another case beats in both is grey."""
+    name, question, column, title = which
+    own = nets(data)
+    own = own[own[column].notna() & own["images_per_second"].notna()]
+    if len(own) < 3:
+        return None
+    own = own.assign(front=_front(own, column))
+    grey = points(own[~own["front"]], column, "images_per_second", name="beaten in both", text="id", mode="markers",
+                  marker={"color": "#999999", "size": 5, "opacity": 0.5})  # fmt: skip
+    traces = [grey, *scattered(own[own["front"]], styles, column, "images_per_second")]
+    finding = f"{int(own['front'].sum())} of {len(own)} cases are beaten by no other of the same net and mode in both."
+    axes = layout(title, "images/s", x_log=True, y_log=True)
+    columns = (*CASE, "front", column, "images_per_second")
+    return Figure(name, question, finding, plot(traces, axes), own, columns)
+
+
+def _front(own: pd.DataFrame, column: str) -> pd.Series:
+    """Whether no case of the same net, size and mode is better in one and no worse in the other."""
+    front: set[Any] = set()
+    for _, rows in own.groupby(["architecture", "input_shape", "mode"], sort=False, dropna=False):
+        best = -math.inf
+        ordered = rows.sort_values([column, "images_per_second"], ascending=[True, False], kind="stable")
+        for index, rate in ordered["images_per_second"].items():
+            if rate > best:
+                front.add(index)
+                best = rate
+    return pd.Series([index in front for index in own.index], index=own.index)
+
+
+def break_even(table: pd.DataFrame, styles: Styles) -> Figure | None:
+    """Steps until compilation has paid for itself."""
+    own = table[table["break_even_steps"].notna()]
+    if own.empty:
+        return None
+    row = _largest(own.assign(soon=-own["break_even_steps"].astype(float)), "soon")
+    finding = f"Soonest: {row['id']} on {row['machine']}, after {units.number(row['break_even_steps'])} steps."
+    axes = layout("speed-up", "steps until compiling has paid", x_log=True, y_log=True)
+    columns = ("machine", "id", "gain", "gain_low", "gain_high", "break_even_steps")
+    return Figure("break-even", "When has compiling paid for itself?", finding,
+                  plot(scattered(own, styles, "gain", "break_even_steps"), axes), own, columns)  # fmt: skip
+
+
+def crossover(data: pd.DataFrame, styles: Styles) -> Figure | None:
+    """How many times as fast a machine's accelerator is as its CPU, by batch."""
+    own = nets(data)
+    keys = ["machine", *MACHINE_FREE]
+    cpu = own[own["device"] == "cpu"].groupby(keys, dropna=False)["median_seconds"].min()
+    rows = []
+    for index, row in own[own["device"] != "cpu"].iterrows():
+        key = tuple(row[name] for name in keys)
+        if key in cpu.index:
+            rows.append({**row.to_dict(), "index": index, "ratio": float(cpu[key] / row["median_seconds"])})
+    if not rows:
+        return None
+    found = pd.DataFrame(rows).set_index("index")
+    slower = found[found["ratio"] < 1]
+    finding = (
+        f"The CPU is faster in {len(slower)} of {len(found)} cases, up to batch {int(slower['batch_size'].max())}."
+        if len(slower) else f"The accelerator is faster in all {len(found)} cases."
+    )  # fmt: skip
+    axes = layout("batch size", "speed of the accelerator, CPU = 1", x_base2=True, y_log=True)
+    return Figure("crossover", "From which batch on is the accelerator faster?", finding,
+                  plot(lines(found, styles, "batch_size", "ratio"), axes), found, (*CASE, "ratio"))  # fmt: skip
+
+
+def silent(drawn: Iterable[Figure], data: pd.DataFrame) -> list[str]:
+    """Why questions that a reader would expect have no figure, a line each."""
+    there = {figure.id for figure in drawn}
+    machines = data["machine"].nunique()
+    why = {
+        "winners": "Which machine is faster? No case was measured on two machines." if machines > 1
+        else "Which machine is faster? These are results of one.",
+        "toggles": "What does each setting buy? No two cases differ in one setting alone.",
+        "roofline": "What bounds each net? No net here has its bytes counted, or none was measured.",
+        "energy": "What does an image cost in energy? No joules were counted.",
+        "pareto-cost": "What does an image cost? No price was given: --price MACHINE=USD_PER_HOUR.",
+        "break-even": "When has compiling paid? Nothing was compiled, or not beside the eager case.",
+        "crossover": "From which batch on is the accelerator faster? No machine has measured both.",
+    }  # fmt: skip
+    return [text for name, text in why.items() if name not in there]
+
+
+def all_of(data: pd.DataFrame, table: pd.DataFrame, winners: pd.DataFrame, styles: Styles) -> list[Figure]:
+    """Those that have something to show, in the order in which a person asks."""
+    found: Sequence[Figure | None] = (
+        who_wins(winners, styles), throughput(data, styles), latency(data, styles), toggles(table, styles),
+        toggle_map(table), interactions(table, data, styles), memory(data, styles), roofline(data, styles),
+        energy(data, styles), *(pareto(data, styles, which) for which in PARETO), break_even(table, styles),
+        crossover(data, styles),
+    )  # fmt: skip
+    return [figure for figure in found if figure is not None]

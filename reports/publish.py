@@ -1,0 +1,88 @@
+"""`dlhw report`: the page, its summary in markdown, its data as CSV; each file is whole or not there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from reports import dataset, export, figures, findings
+from reports import page as paging
+from reports.dataset import Dataset
+from reports.plots import styles_for
+from suites import units
+from suites.errors import DlhwError
+
+
+def label(text: str) -> tuple[str, str]:
+    """`FILE=LABEL`.
+
+    Raises:
+        DlhwError: it reads otherwise.
+    """
+    file, equals, name = text.rpartition("=")
+    if not equals or not name:
+        raise DlhwError(f"--name {text}: expected FILE=LABEL, as in box.json=new")
+    return file, name
+
+
+def write(
+    data: Dataset, title: str, *, page: Path | None, markdown: Path | None, csv: Path | None
+) -> Iterator[tuple[Path, str]]:
+    """Write what was asked for; yields each file and a word on it.
+
+    Raises:
+        DlhwError: a file cannot be written.
+    """
+    if page is not None:
+        text = html(data, title)
+        export.write_text(text, page)
+        machines = data.cases["machine"].nunique()
+        yield page, f"{len(data.cases):,} cases of {machines} machines, {units.octets(len(text))}"
+    if markdown is not None:
+        export.write_text(summary(data, title), markdown)
+        yield markdown, "a summary"
+    if csv is not None:
+        for name, frame in tables(data).items():
+            export.csv(frame, _in_folder(csv, name))
+        yield csv, "the data of each figure"
+
+
+def html(data: Dataset, title: str) -> str:
+    """The page."""
+    return paging.render(data, title)
+
+
+def _in_folder(folder: Path, name: str) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DlhwError(f"--csv {folder}: {error.strerror}") from error
+    return folder / f"{name}.csv"
+
+
+def tables(data: Dataset) -> dict[str, pd.DataFrame]:
+    """Figure -> its data."""
+    drawn = figures.all_of(
+        data.cases, data.toggles, dataset.winners(data.cases, data.reference), styles_for(data.cases)
+    )  # fmt: skip
+    return {"cases": data.cases, **{figure.id: figure.data[list(figure.columns)] for figure in drawn}}
+
+
+def summary(data: Dataset, title: str) -> str:
+    """For a pull request or a README: what was measured, and the finding of each figure."""
+    sentences, claims = findings.of(data.files)
+    drawn = figures.all_of(
+        data.cases, data.toggles, dataset.winners(data.cases, data.reference), styles_for(data.cases)
+    )  # fmt: skip
+    lines = [f"## {title}", "", "| machine | cases | measured | noisy |", "|---|---|---|---|"]
+    for row in paging.coverage(data.cases):
+        lines.append(f"| {_cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
+    lines.append("")
+    lines += [f"- **{figure.question}** {_cell(figure.finding)}" for figure in drawn if figure.finding]
+    lines += [f"- **{_cell(item['subject'])}**: {_cell(item['text'])}" for item in sentences]
+    lines += [f"- {_cell(item['claim'])}: **{item['verdict']}**. {_cell(item['figures'])}" for item in claims]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: object) -> str:
+    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
