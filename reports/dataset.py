@@ -25,7 +25,7 @@ MACHINE_FREE = ("architecture", "input_shape", "mode", "batch_size", "precision"
 """What makes a case the same case on another machine."""
 TOGGLE_COLUMNS = (
     "machine", "architecture", "mode", "batch_size", "device", "precision", "memory_format", "compile_mode", "threads",
-    "toggle", "gain", "gain_low", "gain_high", "from_id", "id", "break_even_steps",
+    "toggle", "gain", "gain_low", "gain_high", "from_id", "id", "break_even_steps", "panel", "column", "log2_gain",
 )  # fmt: skip
 
 
@@ -60,6 +60,8 @@ def load(
     files = tuple(frames.results(path) for path in paths)
     _require("--name", names, [str(path) for path in paths])
     data = frames.load(paths)
+    if data.empty:
+        raise DlhwError(f"{', '.join(map(str, paths))}: nothing in it, neither measured nor not")
     data["machine"] = _machines(data, names)
     data = data.drop_duplicates(["machine", "device", "id"], keep="last", ignore_index=True)
     data = pd.concat([data, _analysed(files, data)], axis=1)
@@ -160,6 +162,9 @@ def _toggle(base: dict[str, Any], row: dict[str, Any], axis: str) -> dict[str, A
         "from_id": base["id"],
         "id": row["id"],
         "break_even_steps": row["compile_seconds"] / saved if compiled else None,
+        "panel": f"{axis.replace('_', ' ')} {row[axis]} \u00b7 {row['architecture']} {row['mode']}",
+        "column": f"b{row['batch_size']}",
+        "log2_gain": math.log2(base["median_seconds"] / row["median_seconds"]),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from reports.advise import Advice, Wishes, advise
 from reports.dataset import MACHINE_FREE, grouped, plain
 from reports.plots import Figure, Styles, layout, lines, plot, points, scattered
 from suites import units
@@ -46,10 +47,12 @@ def who_wins(table: pd.DataFrame, styles: Styles) -> Figure | None:
         for machine, rows in shown.groupby("machine", sort=False)
     ]  # fmt: skip
     best = _largest(shown, "ratio")
-    finding = (
-        f"{best['machine']} is {units.number(best['ratio'])} times as fast as {best['reference']} in {best['what']}, "
-        f"over {best['cases']} cases that both have measured."
-    )
+    known = not pd.isna(best["ratio_low"])
+    interval = f" [{units.number(best['ratio_low'])}, {units.number(best['ratio_high'])}]" if known else ""
+    finding = " ".join([
+        f"{best['machine']} is {units.number(best['ratio'])} times{interval} as fast as {best['reference']}",
+        f"in {best['what']}, over {best['cases']} cases that both have measured.",
+    ])  # fmt: skip
     axes = layout(f"speed, {best['reference']} = 1", "", x_log=True)
     columns = (
         "machine", "mode", "precision", "memory_format", "compile_mode", "ratio", "ratio_low", "ratio_high", "cases",
@@ -125,7 +128,8 @@ def toggles(table: pd.DataFrame, styles: Styles) -> Figure | None:
         "gain", "gain_low", "gain_high", "break_even_steps",
     )  # fmt: skip
     axes = layout("speed-up, all else equal", "", x_log=True)
-    return Figure("toggles", "What does each setting buy?", _best_toggle(table), plot(traces, axes), table, columns)
+    question, finding = "What does each setting buy?", _best_toggle(table)
+    return Figure("toggles", question, finding, plot(traces, axes), table, columns, share="toggles")
 
 
 def _best_toggle(table: pd.DataFrame) -> str:
@@ -140,21 +144,16 @@ def _best_toggle(table: pd.DataFrame) -> str:
 
 def toggle_map(table: pd.DataFrame) -> Figure | None:
     """Net by batch, a panel a toggle: where it helps."""
-    shown = table.assign(
-        row=table["toggle"] + " · " + table["architecture"] + " " + table["mode"],
-        column="b" + table["batch_size"].astype("string"),
-        log_gain=[math.log2(gain) for gain in table["gain"]],
-    )
-    shown = shown[shown.groupby("row")["batch_size"].transform("nunique") > 1]
+    shown = table[table.groupby("panel")["batch_size"].transform("nunique") > 1]
     if shown.empty:
         return None
-    best = shown.groupby(["row", "column"], sort=False)["log_gain"].mean().unstack()
+    best = shown.groupby(["panel", "column"], sort=False)["log2_gain"].mean().unstack()
     best = best[sorted(best.columns, key=lambda name: int(str(name)[1:]))]
     trace = go.Heatmap(
         x=list(best.columns), y=list(best.index),
         z=[[None if pd.isna(value) else float(value) for value in row] for row in best.to_numpy()],
         colorscale=[[0, "#E69F00"], [0.5, "#F5F5F5"], [1, "#0072B2"]], zmid=0, colorbar={"title": {"text": "log2"}},
-        meta={"rows": [int(i) for i in shown.index], "x": "column", "y": "row", "z": "log_gain", "heat": True},
+        meta={"rows": [int(i) for i in shown.index], "x": "column", "y": "panel", "z": "log2_gain", "heat": True},
     )  # fmt: skip
     columns = (
         "machine", "toggle", "architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode", "gain",
@@ -162,7 +161,8 @@ def toggle_map(table: pd.DataFrame) -> Figure | None:
     axes = layout("batch size", "")
     axes.height = max(400, 18 * len(best) + 120)
     note = "log2 of the speed-up: 0 no difference, 1 twice as fast (blue), -1 half (orange); means over what is chosen."
-    return Figure("toggle-map", "Where does each setting help?", "", plot([trace], axes), shown, columns, note)
+    question = "Where does each setting help?"
+    return Figure("toggle-map", question, "", plot([trace], axes), shown, columns, note, share="toggles")
 
 
 def interactions(table: pd.DataFrame, data: pd.DataFrame, styles: Styles) -> Figure | None:
@@ -353,6 +353,35 @@ def crossover(data: pd.DataFrame, styles: Styles) -> Figure | None:
                   plot(lines(found, styles, "batch_size", "ratio"), axes), found, (*CASE, "ratio"))  # fmt: skip
 
 
+ADVISED = 100
+"""So many nets can be advised on; a page of a thousand nets is for looking up, not for advice."""
+
+
+def advice(data: pd.DataFrame) -> Figure | None:
+    """The settings to use for each net on each machine, by `reports.advise`."""
+    own = nets(data)
+    choices = grouped(plain(own[["architecture", "mode"]]), ["architecture", "mode"])
+    rows = []
+    for architecture, mode in [key for key, cases in choices.items() if len(cases) > 1][:ADVISED]:
+        for objective in ("throughput", "latency"):
+            wishes = Wishes(architecture=architecture, objective=objective, mode=mode)
+            found = [each for each in advise(own, wishes) if each.candidates > 1]
+            rows += [_advised(each, architecture, mode, objective) for each in found]
+    if not rows:
+        return None
+    table = pd.DataFrame(rows)
+    note = "Among what was measured; dlhw advise takes limits of latency, memory and precision, and prices."
+    return Figure("advice", "What should I run, and how?", "", None, table, tuple(table.columns), note)
+
+
+def _advised(found: Advice, architecture: str, mode: str, objective: str) -> dict[str, Any]:
+    return {
+        "machine": found.machine, "architecture": architecture, "mode": mode, "objective": objective,
+        "use": ", ".join(f"{name} {value}" for name, value in found.settings.items()),
+        "gives": found.gives, "next_best": found.next_best, "how_sure": found.sure,
+    }  # fmt: skip
+
+
 def silent(drawn: Iterable[Figure], data: pd.DataFrame) -> list[str]:
     """Why questions that a reader would expect have no figure, a line each."""
     there = {figure.id for figure in drawn}
@@ -376,6 +405,6 @@ def all_of(data: pd.DataFrame, table: pd.DataFrame, winners: pd.DataFrame, style
         who_wins(winners, styles), throughput(data, styles), latency(data, styles), toggles(table, styles),
         toggle_map(table), interactions(table, data, styles), memory(data, styles), roofline(data, styles),
         energy(data, styles), *(pareto(data, styles, which) for which in PARETO), break_even(table, styles),
-        crossover(data, styles),
+        crossover(data, styles), advice(data),
     )  # fmt: skip
     return [figure for figure in found if figure is not None]

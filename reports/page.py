@@ -37,9 +37,10 @@ def render(data: Dataset, title: str) -> str:
     from jinja2 import Environment, PackageLoader
 
     shown, note = _limited(data.cases)
+    toggles = data.toggles if not note else _of_shown(data.toggles, shown)
     styles = styles_for(shown)
     sentences, claims = findings.of(data.files)
-    drawn = figures.all_of(shown, data.toggles, dataset.winners(shown, data.reference), styles)
+    drawn = figures.all_of(shown, toggles, dataset.winners(shown, data.reference), styles)
     drawn += figures_hardware.curves(shown, styles, {item["operation"]: item["text"] for item in sentences})
     page = Environment(loader=PackageLoader("reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("page.html.j2").render(
@@ -73,6 +74,16 @@ def _limited(cases: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     best = cases.sort_values("images_per_second", ascending=False, kind="stable")
     kept = best.drop_duplicates(keys).head(MOST_ROWS).sort_index().reset_index(drop=True)
     return kept, f"{len(cases):,} cases: shown are the fastest batches of each net and setting, {len(kept):,} of them."
+
+
+def _of_shown(toggles: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of which both cases are shown."""
+    there = set(zip(shown["machine"], shown["id"], strict=True))
+    kept = [
+        {(machine, first), (machine, second)} <= there
+        for machine, first, second in toggles[["machine", "from_id", "id"]].itertuples(index=False)
+    ]
+    return toggles[kept].reset_index(drop=True)
 
 
 def coverage(cases: pd.DataFrame) -> list[dict[str, Any]]:
@@ -124,7 +135,7 @@ def _payload(cases: pd.DataFrame, drawn: Sequence[Figure]) -> str:
     shown: list[tuple[str, str, tuple[str, ...], Figure | None]] = [("cases-table", "cases", TABLE_COLUMNS, None)]
     for figure in drawn:
         own = (set(figure.columns) | _plotted(figure)) - set(cases.columns)
-        name = figure.id if own else "cases"
+        name = (figure.share or figure.id) if own else "cases"
         sets.setdefault(name, figure.data)
         shown.append((figure.id, name, figure.columns, figure))
     needed: dict[str, set[str]] = {name: set(KEYS) for name in sets}

@@ -38,6 +38,8 @@ class Figure:
     data: pd.DataFrame
     columns: tuple[str, ...]
     note: str = ""
+    share: str = ""
+    """A name for `data`, where several figures show rows of the same frame; the first of them has all its rows."""
 
 
 @dataclass(frozen=True)

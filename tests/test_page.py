@@ -102,7 +102,8 @@ def test_ids_are_unique(path):
 def test_every_question_of_the_data_has_its_figure(path):
     assert [figure["id"] for figure in payload(path)["figures"]] == [
         "cases-table", "winners", "throughput", "latency", "toggles", "toggle-map", "interactions", "memory",
-        "roofline", "energy", "pareto-latency", "pareto-cost", "break-even", "hardware-copy", "hardware-matmul",
+        "roofline", "energy", "pareto-latency", "pareto-cost", "break-even", "advice", "hardware-copy",
+        "hardware-matmul",
     ]  # fmt: skip
 
 
@@ -119,6 +120,15 @@ def test_the_bundle_is_the_plotly_that_python_draws_for():
     assert (
         f"plotly.js (cartesian - minified) v{get_plotlyjs_version()}" in page._bundled("plotly-cartesian.min.js")[:500]
     )
+
+
+def test_five_thousand_cases_fit_into_four_megabytes(tmp_path):
+    from docs.experiments.page_scale import results as made_up
+
+    paths = [made_up(tmp_path, index, 1250) for index in range(4)]
+    data = dataset.load(paths, names={}, prices={}, reference=None)
+    assert len(data.cases) == 5000
+    assert len(page.render(data, "many").encode()) < 4e6
 
 
 @pytest.fixture(scope="module")
