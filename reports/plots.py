@@ -44,25 +44,39 @@ class Figure:
 
 @dataclass(frozen=True)
 class Styles:
-    """The looks of machines and precisions: the same in all figures of a page."""
+    """The looks of machines and precisions: the same in all figures of a page.
+
+    Attributes:
+        ways: (mode, memory format) -> its place; it tells lines apart where there is one machine.
+    """
 
     colours: Mapping[str, str]
     symbols: Mapping[str, str]
     dashes: Mapping[str, str]
+    ways: Mapping[tuple[str, str], int]
 
     def marker(self, machine: object, size: int) -> dict[str, Any]:
         """Of a machine's points."""
         return {"color": self.colours.get(str(machine)), "symbol": self.symbols.get(str(machine)), "size": size}
+
+    def of_line(self, row: Any) -> dict[str, Any]:
+        """Of a line's points: by machine, or where there is one, by mode and format."""
+        place = self.ways.get((str(row["mode"]), str(row["memory_format"])), 0)
+        if len(self.colours) > 1:
+            return self.marker(row["machine"], 7)
+        return {"color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 7}
 
 
 def styles_for(data: pd.DataFrame) -> Styles:
     """By first appearance."""
     machines = [str(name) for name in data["machine"].dropna().unique()]
     precisions = [str(name) for name in data["precision"].dropna().unique()]
+    ways = dict.fromkeys(zip(data["mode"].astype(str), data["memory_format"].astype(str), strict=True))
     return Styles(
         {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(machines)},
         {name: SYMBOLS[index % len(SYMBOLS)] for index, name in enumerate(machines)},
         {name: DASHES[index % len(DASHES)] for index, name in enumerate(precisions)},
+        {way: index for index, way in enumerate(ways)},
     )
 
 
@@ -134,7 +148,7 @@ def lines(
         return scattered(there, styles, x, y)
     for _, ordered in joined.groupby(codes, sort=False):
         first = ordered.iloc[0]
-        marker = styles.marker(first["machine"], 7)
+        marker = styles.of_line(first)
         line = {"color": marker["color"], "dash": styles.dashes.get(str(first["precision"]))}
         if low and ordered[low].notna().any():
             found.append(band(ordered, x, low, high, marker["color"] or COLOURS[0]))

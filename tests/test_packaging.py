@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 from conftest import MINI, ROOT
+from samples import measured, write
 
 WORKERS_FILE = """
 from bench.launch import Worker
@@ -86,3 +87,10 @@ def test_run_passes_help_on_and_knows_our_options(installed, folder):
     assert output.returncode == 0
     assert "--suite" in output.stdout
     assert "--benchmark-json" in output.stdout
+
+
+def test_the_page_is_made_by_the_wheel_alone(installed, folder):
+    write(folder / "r.json", measured())
+    made = dlhw("report", "r.json", "-o", "page.html", folder=folder, environment=installed)
+    assert made.returncode == 0, made.stderr
+    assert "plotly.js (cartesian - minified)" in (folder / "page.html").read_text()
