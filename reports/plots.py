@@ -47,21 +47,21 @@ class Styles:
     """The looks of machines and precisions: the same in all figures of a page.
 
     Attributes:
-        ways: (mode, memory format) -> its place; it tells lines apart where there is one machine.
+        ways: what `way_of` tells of a row -> its place; it tells lines apart where there is one machine.
     """
 
     colours: Mapping[str, str]
     symbols: Mapping[str, str]
     dashes: Mapping[str, str]
-    ways: Mapping[tuple[str, str], int]
+    ways: Mapping[tuple[str, str, str], int]
 
     def marker(self, machine: object, size: int) -> dict[str, Any]:
         """Of a machine's points."""
         return {"color": self.colours.get(str(machine)), "symbol": self.symbols.get(str(machine)), "size": size}
 
     def of_line(self, row: Any) -> dict[str, Any]:
-        """Of a line's points: by machine, or where there is one, by mode and format."""
-        place = self.ways.get((str(row["mode"]), str(row["memory_format"])), 0)
+        """Of a line's points: by machine, or where there is one, by the way of measuring."""
+        place = self.ways.get(way_of(row), 0)
         if len(self.colours) > 1:
             return self.marker(row["machine"], 7)
         return {"color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 7}
@@ -71,13 +71,26 @@ def styles_for(data: pd.DataFrame) -> Styles:
     """By first appearance."""
     machines = [str(name) for name in data["machine"].dropna().unique()]
     precisions = [str(name) for name in data["precision"].dropna().unique()]
-    ways = dict.fromkeys(zip(data["mode"].astype(str), data["memory_format"].astype(str), strict=True))
+    ways: dict[tuple[str, str, str], int] = {}
+    for row in data.drop_duplicates(list(_WAY)).to_dict("records"):
+        way = way_of(row)
+        ways.setdefault(way, sum(known[0] == way[0] for known in ways))
     return Styles(
         {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(machines)},
         {name: SYMBOLS[index % len(SYMBOLS)] for index, name in enumerate(machines)},
         {name: DASHES[index % len(DASHES)] for index, name in enumerate(precisions)},
-        {way: index for index, way in enumerate(ways)},
+        ways,
     )
+
+
+_WAY = ("kind", "operation", "mode", "memory_format", "variant", "threads")
+
+
+def way_of(row: Any) -> tuple[str, str, str]:
+    """Of a net mode and format; of a micro-benchmark, for each operation, variant and threads."""
+    if row["kind"] == "micro":
+        return str(row["operation"]), str(row["variant"]), str(row["threads"])
+    return "net", str(row["mode"]), str(row["memory_format"])
 
 
 def layout(x: str, y: str, *, x_log: bool = False, y_log: bool = False, x_base2: bool = False) -> go.Layout:
