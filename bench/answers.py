@@ -206,7 +206,7 @@ def alignment(curve: Curve) -> Sentence | None:
                 continue
             middle = statistics.median(liked)
             gain = Ratio(middle / statistics.median(others), middle / max(others), middle / min(others))
-            parts.append(f"{variant} {precision} {_times(gain)}")
+            parts.append(f"{variant} {precision} {_times(gain)}".rstrip(","))
             figures[f"{variant} {precision}"] = vars(gain)
     text = f"multiples of {ALIGNED} are so much faster than the sizes around them: {'; '.join(parts)}"
     return (text, figures) if parts else None

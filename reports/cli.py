@@ -271,6 +271,54 @@ def compare(
         print(f"dlhw: {comparing.summary(found.rows)}", file=sys.stderr)
 
 
+@app.command()
+def gate(
+    head: Annotated[Path, typer.Argument(metavar="HEAD.json", help="Results to be judged.")],
+    baseline: Annotated[Path, typer.Option(metavar="BASE.json", help="Results to hold them against.")],
+    tolerance: Annotated[float, typer.Option(help="Slower by this share is no regression.", min=0.0)] = 0.02,
+    strict: Annotated[bool, typer.Option("--strict", help="INCONCLUSIVE fails, too (exit code 3).")] = False,
+    markdown: Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write a pull-request comment.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write JUnit's XML.")] = None,
+    json_path: Json = None,
+    github: Annotated[
+        bool,
+        typer.Option("--github", help="Print annotations, and add to the job's summary, as GitHub Actions reads them."),
+    ] = False,
+) -> NoReturn:
+    """Is head slower than base? For CI: decided cautiously, with the smallest slowdown that would have been seen.
+
+    Both results need three launches a case or more (--launches 5), on the same machine. Exit code: 0 pass, 1 regressed
+    or missing, 2 a mistake of the command line, 3 inconclusive (with --strict), 4 incomparable or no baseline,
+    5 nothing compared, 6 invalid run.
+    """
+    from reports import export, gate_report
+    from reports import gate as gating
+
+    try:
+        gating.require_baseline(baseline)
+    except gating.NoBaselineError as error:
+        print(f"dlhw: {error}", file=sys.stderr)
+        raise typer.Exit(4) from error
+    found = gating.stored(baseline, head, tolerance)
+    comment = gate_report.markdown(found, strict=strict)
+    for target, content in (
+        (markdown, comment), (junit, gate_report.junit(found)),
+        (json_path, json.dumps(gate_report.document(found, strict=strict), indent=2) + "\n"),
+    ):  # fmt: skip
+        if target is not None:
+            export.write_text(content, target)
+    if github:
+        print("\n".join(gate_report.github(found)))
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(comment)
+    if "-" not in map(str, (markdown, junit, json_path)):
+        _print(gate_report.text(found), "")
+    said = [gate_report.headline(found, strict=strict), gate_report.shift(found), found.method]
+    print("\n".join(f"dlhw: {line}" for line in said if line), file=sys.stderr)
+    raise typer.Exit(found.exit_code(strict=strict))
+
+
 imports = typer.Typer(no_args_is_help=True, help="Make results files of what other tools have measured.")
 app.add_typer(imports, name="import")
 Output = Annotated[

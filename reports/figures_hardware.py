@@ -1,5 +1,6 @@
 """The page's figures about the hardware itself: a curve for each micro-benchmark, with its sentence."""
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -13,6 +14,8 @@ METRICS = {
     "seconds": "seconds", "bytes_per_second": "bytes/s", "flops_per_second": "FLOP/s", "images_per_second": "images/s",
     "steps": "steps",
 }  # fmt: skip
+SIDES = 2
+"""Of so many numbers in a size one is what a curve runs along; of more, their product."""
 FEW = 8
 """So many sizes can each have a tick."""
 BY_THREADS = {"threads"}
@@ -53,6 +56,8 @@ def _along(operation: str) -> tuple[str, str]:
     words = OPERATIONS[operation].size
     if operation in BY_PROCESSES:
         return "first", words[0]
+    if len(words) > SIDES:
+        return "product", " x ".join(words)
     return "last", {"bytes": "bytes of an array"}.get(words[-1], words[-1])
 
 
@@ -60,4 +65,6 @@ def _numbers(rows: pd.DataFrame, column: str) -> pd.Series:
     if column == "threads":
         return rows["threads"].astype("Int64")
     parts = rows["size"].str.split("x")
+    if column == "product":
+        return parts.map(lambda numbers: math.prod(map(int, numbers))).astype("int64")
     return parts.str[0 if column == "first" else -1].astype("int64")

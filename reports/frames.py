@@ -151,6 +151,7 @@ def results(path: Path) -> Results:
             "machine": machine.get("node"),
             "fingerprint": data["dlhw"].get("fingerprint") or _fingerprint(machine),
             "suite": data["dlhw"].get("suite"),
+            "digest": data["dlhw"].get("digest"),
             "datetime": data.get("datetime"),
             "torch": (machine.get("torch") or {}).get("version"),
         }

@@ -59,10 +59,10 @@ class Styles:
         """Of a machine's points."""
         return {"color": self.colours.get(str(machine)), "symbol": self.symbols.get(str(machine)), "size": size}
 
-    def of_line(self, row: Any) -> dict[str, Any]:
+    def of_line(self, row: Any, *, one_machine: bool) -> dict[str, Any]:
         """Of a line's points: by machine, or where there is one, by the way of measuring."""
         place = self.ways.get(way_of(row), 0)
-        if len(self.colours) > 1:
+        if not one_machine:
             return self.marker(row["machine"], 7)
         return {"color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 7}
 
@@ -95,12 +95,13 @@ def way_of(row: Any) -> tuple[str, str, str]:
 
 def layout(x: str, y: str, *, x_log: bool = False, y_log: bool = False, x_base2: bool = False) -> go.Layout:
     """Axes with units; colours of paper and text are the page's, which knows whether it is dark."""
-    axis: dict[str, Any] = {"title": {"text": x}, "type": "log" if x_log or x_base2 else "-", "automargin": True}
+    kind = "log" if x_log or x_base2 else "-"
+    axis: dict[str, Any] = {"title": {"text": x}, "type": kind, "automargin": True, "exponentformat": "SI"}
     if x_base2:
         axis |= {"dtick": 0.30102999566398120, "tickformat": "d"}  # log10(2): a tick at each power of two
     return go.Layout(
         xaxis=axis,
-        yaxis={"title": {"text": y}, "type": "log" if y_log else "-", "automargin": True},
+        yaxis={"title": {"text": y}, "type": "log" if y_log else "-", "automargin": True, "exponentformat": "SI"},
         margin={"l": 60, "r": 20, "t": 20, "b": 50},
         legend={"orientation": "h", "y": -0.2},
         hovermode="closest",
@@ -161,7 +162,7 @@ def lines(
         return scattered(there, styles, x, y)
     for _, ordered in joined.groupby(codes, sort=False):
         first = ordered.iloc[0]
-        marker = styles.of_line(first)
+        marker = styles.of_line(first, one_machine=there["machine"].nunique() == 1)
         line = {"color": marker["color"], "dash": styles.dashes.get(str(first["precision"]))}
         if low and ordered[low].notna().any():
             found.append(band(ordered, x, low, high, marker["color"] or COLOURS[0]))

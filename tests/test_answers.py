@@ -113,7 +113,7 @@ def test_alignment_is_certain_where_it_beats_all_others():
     slow = [micro(f"alignment-matmul-{n}-bf16-cpu-t2", 1e9 * v) for n, v in ((63, 100), (64, 110), (65, 120))]
     assert said(*fast, *slow) == [
         "alignment cpu: multiples of 8 are so much faster than the sizes around them: "
-        "matmul fp32 1.36 times [1.25, 1.50]; matmul bf16 1.00 times [0.917, 1.10], which may be noise,"
+        "matmul fp32 1.36 times [1.25, 1.50]; matmul bf16 1.00 times [0.917, 1.10], which may be noise"
     ]
     assert said(*fast[:2]) == []
 

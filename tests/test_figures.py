@@ -254,8 +254,9 @@ def test_machines_and_precisions_look_the_same_everywhere_and_never_differ_by_co
 def test_each_operation_has_its_curve_with_its_sentence(load):
     records = [micro(f"copy-{2**n}-fp32-cpu-t2", 1e9 * n, metric="bytes_per_second") for n in range(10, 20)]
     records += [micro(f"threads-matmul-64-fp32-cpu-t{t}", 1e9 * t) for t in (1, 2, 4)]
+    records += [micro("matmul-8x16x4-fp32-cpu-t1", 1e9), micro("matmul-8x8x8-fp32-cpu-t1", 1e9)]
     found = load({"box": records})
-    copy, threads = figures_hardware.curves(found.cases, styles_for(found.cases), {"copy": "fast."})
+    copy, threads, matmul = figures_hardware.curves(found.cases, styles_for(found.cases), {"copy": "fast."})
     assert (copy.id, copy.finding, copy.data["along"].tolist()) == (
         "hardware-copy",
         "fast.",
@@ -263,6 +264,7 @@ def test_each_operation_has_its_curve_with_its_sentence(load):
     )
     assert (copy.plot.layout.xaxis.type, copy.plot.layout.yaxis.title.text) == ("log", "bytes/s")
     assert (threads.data["along"].tolist(), threads.finding) == ([1, 2, 4], "")
+    assert (sorted(matmul.data["along"]), matmul.plot.layout.xaxis.title.text) == ([512, 512], "rows x inner x columns")
 
 
 def run(*arguments):
@@ -306,3 +308,11 @@ def test_nothing_to_write_is_one_clear_error(load, tmp_path):
     load({"box": [net(0.001)]})
     assert "nothing to write" in str(run(tmp_path / "0.json").exception)
     assert "expected FILE=LABEL" in str(run(tmp_path / "0.json", "-o", "-", "--name", "x").exception)
+
+
+def test_one_machines_ways_differ_by_colour_and_symbol_even_beside_other_machines(load):
+    copies = [micro(f"copy-{2**n}-fp32-cpu-t{t}", 1e9 * n, metric="bytes_per_second") for n in (10, 12) for t in (1, 2)]
+    found = load({"box": copies, "tin": [net(0.001)]})
+    (copy,) = figures_hardware.curves(found.cases, styles_for(found.cases), {})
+    looks = {(trace.marker.color, trace.marker.symbol) for trace in copy.plot.data if trace.mode == "lines+markers"}
+    assert len(looks) == 2
