@@ -218,12 +218,21 @@ def memory(data: pd.DataFrame, styles: Styles) -> Figure | None:
     finding = ""
     if not out.empty:
         row = out.sort_values("batch_size", kind="stable").iloc[0]
-        finding = f"{len(out)} cases ran out of memory, the smallest {row['id']} on {row['machine']}."
+        finding = f"{len(out)} cases ran out of memory, the smallest {row['id']} on {row['machine']}{_fits(own, row)}."
     axes = layout("batch size", "peak memory, bytes", x_base2=True, y_log=True)
     columns = (*CASE, "peak_bytes", "parameter_bytes", "base_host_bytes")
     note = "Of the accelerator's allocator where there is one, else of the whole process, torch's own 400 MiB included."
     return Figure("memory", "How much memory does it take, and what fits?", finding,
                   plot(lines(own, styles, "batch_size", "peak_bytes"), axes), own, columns, note)  # fmt: skip
+
+
+def _fits(own: pd.DataFrame, row: Any) -> str:
+    """The largest batch of the same configuration that was measured."""
+    same = own
+    for key in CASE:
+        if key != "batch_size":
+            same = same[same[key] == row[key]]
+    return "" if same.empty else f"; batch {int(same['batch_size'].max())} fits"
 
 
 def roofline(data: pd.DataFrame, styles: Styles) -> Figure | None:

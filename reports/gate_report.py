@@ -17,10 +17,15 @@ FAILURES = (Verdict.REGRESSED, Verdict.MISSING, Verdict.INVALID, Verdict.INCOMPA
 
 
 def headline(gate: Gate, *, strict: bool) -> str:
-    """`REGRESSED: 1 REGRESSED, 7 PASS`: the run's verdict, and the counts."""
+    """`REGRESSED: 1 REGRESSED, 7 PASS`: the run's verdict, and the counts.
+
+    What could not be decided is called so, whether it fails the run or not.
+    """
     counts = ", ".join(f"{count} {verdict}" for verdict, count in gate.counts.most_common())
-    word = {0: "PASS", 1: "REGRESSED", 3: "INCONCLUSIVE", 4: "INCOMPARABLE", 5: "NOTHING COMPARED", 6: "INVALID"}
-    return f"{word[gate.exit_code(strict=strict)]}: {counts or 'no case in either file'}"
+    words = {0: "PASS", 1: "REGRESSED", 3: "INCONCLUSIVE", 4: "INCOMPARABLE", 5: "NOTHING COMPARED", 6: "INVALID"}
+    code = gate.exit_code(strict=strict)
+    word = "INCONCLUSIVE" if code == 0 and gate.counts[Verdict.INCONCLUSIVE] else words[code]
+    return f"{word}: {counts or 'no case in either file'}"
 
 
 def shift(gate: Gate) -> str:

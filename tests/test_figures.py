@@ -207,7 +207,7 @@ def test_memory_says_what_ran_out(load):
     gone = ended("out_of_memory", "killed", replace(LENET, batch_size=512))
     found = load({"box": [net(0.001), gone, ended("out_of_memory", "killed", replace(LENET, batch_size=1024))]})
     assert figures.memory(found.cases, styles_for(found.cases)).finding == (
-        f"2 cases ran out of memory, the smallest {gone.id} on box."
+        f"2 cases ran out of memory, the smallest {gone.id} on box; batch 8 fits."
     )
 
 

@@ -239,6 +239,12 @@ def test_a_comment_folds_what_is_beyond_twenty_rows(gate):
 HOSTILE = 'a"><script>\x01|\n::error::%'
 
 
+def test_what_could_not_be_decided_is_not_called_a_pass(gate):
+    found = gate([record(WILD)], [record(WILD)])
+    assert gate_report.headline(found, strict=False) == "INCONCLUSIVE: 1 INCONCLUSIVE, 1 PASS"
+    assert gate_report.document(found, strict=False)["verdict"] == "INCONCLUSIVE"
+
+
 def test_junit_is_xml_whatever_a_case_is_called(gate):
     name = f"x.y:{HOSTILE}"
     broken = {**record(QUIET).case, "architecture": name}
