@@ -60,6 +60,7 @@ class _Events:
     exit_code: int | None = None
     ended: bool = False
     unread: bytes = field(default=b"")
+    answers: list[dict[str, Any]] = field(default_factory=list)
 
     def take(self, data: bytes) -> None:
         """Take in what came from the pipe; a line that a killed process left torn is passed over."""
@@ -82,6 +83,8 @@ class _Events:
                 self.exit_code, self.ended = event["status"], True
             case "ready":
                 self.result, self.ended = event, True
+            case "loaded" | "slice":
+                self.answers.append(event)
 
 
 class Worker:
@@ -104,6 +107,7 @@ class Worker:
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._results = -1
+        self._conversation = _Events()
         self.last_words = ""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
         self._scratch = tempfile.TemporaryDirectory(prefix="dlhw-", ignore_cleanup_errors=True)
@@ -131,12 +135,7 @@ class Worker:
         written = self._log.seek(0, os.SEEK_END)
         kills = _out_of_memory_kills()
         events = _Events(watch)
-        assert self._process is not None
-        assert self._process.stdin is not None
-        line = json.dumps({"op": operation, "arguments": arguments})
-        with contextlib.suppress(BrokenPipeError):  # it has died since; waiting finds out
-            self._process.stdin.write(f"{line}\n".encode())
-            self._process.stdin.flush()
+        self._write({"op": operation, "arguments": arguments})
         timed_out = self._wait_or_kill(events, limit_seconds)
         self.last_words = self._output(written)
         return Reply(
@@ -149,6 +148,33 @@ class Worker:
             out_of_memory_kills=_out_of_memory_kills() - kills,
             seconds=time.perf_counter() - start,
         )
+
+    def begin(self, operation: str, **arguments: Any) -> None:
+        """Start a conversation: an operation that goes on to read commands. `ask` goes on with it, `close` ends it.
+
+        Raises:
+            DlhwError: the measuring process cannot be started at all.
+        """
+        self._ensure_started()
+        self._conversation = _Events()
+        self._write({"op": operation, "arguments": arguments})
+
+    def ask(self, command: Mapping[str, Any], limit_seconds: float) -> dict[str, Any] | None:
+        """The answer to a command; None where the process has ended, or gave none in time and was killed."""
+        events = self._conversation
+        events.answers.clear()
+        if not events.ended:
+            self._write(command)
+            self._wait_or_kill(events, limit_seconds)
+        self.last_words = self._output(0)
+        return events.answers[0] if events.answers else None
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has died since; waiting finds out
+            self._process.stdin.write(f"{json.dumps(message)}\n".encode())
+            self._process.stdin.flush()
 
     def close(self) -> None:
         """End the process and all it started, and remove the scratch folder."""
@@ -206,7 +232,7 @@ class Worker:
         deadline = time.monotonic() + limit_seconds
         with selectors.DefaultSelector() as selector:
             selector.register(self._results, selectors.EVENT_READ)
-            while not events.ended:
+            while not events.ended and not events.answers:
                 left = max(0.0, deadline - time.monotonic())
                 period = events.watch.period_seconds if events.watch else None
                 if not selector.select(left if period is None else min(period, left)):

@@ -50,6 +50,7 @@ class Server:
             "measure": self._measure,
             "operate": self._operate,
             "layers": self._layers,
+            "slices": self._slices,
             "probe": self._probe,
         }
         try:
@@ -124,6 +125,13 @@ class Server:
         from bench.layers import layers
 
         return {"layers": layers(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))}
+
+    def _slices(self, cases: list[dict[str, Any]], budget: dict[str, Any]) -> dict[str, Any]:
+        """Goes on to read commands from stdin: for a fresh interpreter, whose template's they would be otherwise."""
+        from bench.slices import Slices
+
+        Slices(self._events, cases, Budget(**budget)).serve(lambda: _read_line(0))
+        return {}
 
 
 def _compile_apart(compiler_cache: str | None) -> None:
