@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     NonNegativeInt,
     PositiveInt,
     StringConstraints,
@@ -144,7 +145,7 @@ class MicroAxes(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     operation: str
-    variant: tuple[str, ...] = ("",)
+    variant: tuple[str, ...] = Field(("",), validate_default=True)
     size: tuple[tuple[NonNegativeInt, ...], ...]
     precision: tuple[Precision, ...] = ("fp32",)
     device: tuple[Device, ...] = ("all",)

@@ -95,9 +95,11 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
 }  # fmt: skip
 
+FROM_ZERO = frozenset({"workers", "seed"})
+"""Words of a size whose number may be 0."""
 _ID = re.compile(
     r"(?P<operation>[a-z_]+)(?:-(?P<variant>[a-z]\w*))?-(?P<size>\d+(?:x\d+)*)"
-    rf"-(?P<precision>{one_of(Precision)})-(?P<device>[\w:]+)-t(?P<threads>\d+)"
+    rf"-(?P<precision>{one_of(Precision)})-(?P<device>[\w:]+)-t(?P<threads>[1-9]\d*)"
 )
 
 
@@ -196,4 +198,7 @@ def shape_problem(operation: str, variant: str | None, size: tuple[int, ...] | N
         return f"{operation} has no variant {variant!r}{did_you_mean(variant, known.variants)}; variants: {names}"
     if size is not None and len(size) != len(known.size):
         return f"a size of {operation} reads {'x'.join(word.upper() for word in known.size)}"
-    return None
+    nothing = [
+        word for word, number in zip(known.size, size or (), strict=False) if not number and word not in FROM_ZERO
+    ]
+    return f"{nothing[0].upper()} of {operation} should be greater than 0, not 0" if nothing else None

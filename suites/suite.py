@@ -87,12 +87,14 @@ class Suite:
         path: where it was read from.
         content: what the file says, axes of the command line included.
         changes: fields of every budget that the command line sets.
+        left_out: the file's blocks that a choice of the command line leaves out of `content`.
     """
 
     name: str
     path: Path
     content: SuiteFile
     changes: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[Sweep | MicroSweep, ...] = ()
 
     @property
     def description(self) -> str:
@@ -107,7 +109,7 @@ class Suite:
     @property
     def digest(self) -> str:
         """Changes when a result could: with the way of measuring, not with the set of cases."""
-        sweeps: tuple[Sweep | MicroSweep, ...] = (*self.content.sweep, *self.content.micro)
+        sweeps: tuple[Sweep | MicroSweep, ...] = (*self.content.sweep, *self.content.micro, *self.left_out)
         budgets = {json.dumps(self._budget(sweep).model_dump(), sort_keys=True) for sweep in sweeps}
         return hashlib.sha256("\n".join(sorted(budgets)).encode()).hexdigest()[:12]
 
@@ -202,15 +204,26 @@ def load(name_or_file: str, overrides: Sequence[str] = (), changes: Mapping[str,
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DlhwError(f"{path}: {error}") from error
     axes = dict(_parse_override(text) for text in overrides)
-    _override(path, data, axes)
+    left_out = _override(path, data, axes)
     try:
-        return Suite(path.stem, path, SuiteFile.model_validate(data), dict(changes or {}))
+        content = SuiteFile.model_validate(data)
     except ValidationError as error:
-        raise DlhwError(_explain(error.errors(), path, text, axes)) from error
+        raise DlhwError(_explain(error.errors(), path, text, axes, left_out)) from error
+    blocks: dict[str, tuple[Sweep | MicroSweep, ...]] = {"sweep": content.sweep, "micro": content.micro}
+    kept = {
+        kind: tuple(block for number, block in enumerate(found) if (kind, number) not in left_out)
+        for kind, found in blocks.items()
+    }
+    rest = tuple(blocks[kind][number] for kind, number in sorted(left_out))
+    return Suite(path.stem, path, content.model_copy(update=kept), dict(changes or {}), rest)
 
 
-def _override(path: Path, data: dict[str, Any], axes: Mapping[str, list[int | str]]) -> None:
+def _override(path: Path, data: Mapping[str, Any], axes: Mapping[str, list[int | str]]) -> frozenset[tuple[str, int]]:
     """Redefine axes in every block that has them; an operation or a variant is chosen, not redefined.
+
+    Returns:
+        Kind and number of the blocks that the choice leaves out. They stay in `data` as the file has them: their
+        mistakes are to be told, each by its own line, and their ways of measuring belong to the suite's digest.
 
     Raises:
         DlhwError: no block of the suite has the axis, or nothing is left.
@@ -218,30 +231,33 @@ def _override(path: Path, data: dict[str, Any], axes: Mapping[str, list[int | st
     sweeps, micros = data.get("sweep", []), data.get("micro", [])
     if not all(isinstance(blocks, list) and all(isinstance(block, dict) for block in blocks)
                for blocks in (sweeps, micros)):  # fmt: skip
-        return  # a mistake of the file, which its validation tells
-    for axis, values in axes.items():
+        return frozenset()  # a mistake of the file, which its validation tells
+    for axis in axes:
         if not (sweeps if axis in AXES else []) and not (micros if axis in MICRO_AXES else []):
             raise DlhwError(f"--axis {axis}: nothing in {path} has this axis")
-        for block in sweeps if axis in AXES else ():
-            block[axis] = values
-        for block in micros if axis in MICRO_AXES and axis not in SELECTING else ():
-            block[axis] = values
-    if chosen := {axis: values for axis, values in axes.items() if axis in SELECTING}:
-        data["micro"] = [block for block in micros if _choose(block, chosen)]
-        data["sweep"] = [] if set(chosen) - set(AXES) else sweeps
-        if not data["micro"]:
-            asked = " ".join(f"--axis {axis}={','.join(map(str, values))}" for axis, values in chosen.items())
-            raise DlhwError(f"{asked}: nothing in {path} is called so")
+    chosen = {axis: values for axis, values in axes.items() if axis in SELECTING}
+    left_out = {("sweep", number) for number in range(len(sweeps)) if chosen}
+    left_out |= {("micro", number) for number, block in enumerate(micros) if not _choose(block, chosen)}
+    if chosen and len(left_out) == len(sweeps) + len(micros):
+        asked = " ".join(f"--axis {axis}={','.join(map(str, values))}" for axis, values in chosen.items())
+        raise DlhwError(f"{asked}: nothing in {path} is called so")
+    for kind, known, blocks in (("sweep", AXES, sweeps), ("micro", MICRO_AXES, micros)):
+        redefined = {axis: values for axis, values in axes.items() if axis in known and axis not in SELECTING}
+        for number, block in enumerate(blocks):
+            block.update({} if (kind, number) in left_out else redefined)
+    return frozenset(left_out)
 
 
 def _choose(block: dict[str, Any], chosen: Mapping[str, list[int | str]]) -> bool:
     """Keep of a block's operation and variants what is chosen; False where nothing is left."""
+    found: dict[str, Any] = {}
     for axis, values in chosen.items():
         present = block.get(axis, [""])
         kept = [value for value in (present if isinstance(present, list) else [present]) if value in values]
         if not kept:
             return False
-        block[axis] = kept if isinstance(present, list) else kept[0]
+        found[axis] = kept if isinstance(present, list) else kept[0]
+    block.update(found)
     return True
 
 
@@ -266,12 +282,15 @@ def _parse_override(text: str) -> tuple[str, list[int | str]]:
     return axis, [int(value) if value.isdecimal() else value for value in values.split(",")]
 
 
-def _explain(mistakes: Iterable[Any], path: Path, text: str, overridden: Mapping[str, Any]) -> str:
+def _explain(
+    mistakes: Iterable[Any], path: Path, text: str, axes: Iterable[str], left_out: frozenset[tuple[Any, ...]]
+) -> str:
     """Each mistake in one line, in the file's order: where, which key, what is wrong, what is allowed."""
+    redefined = set(axes) - set(SELECTING)
     messages: dict[tuple[int, str], list[str]] = {}
     for item in mistakes:
         place = [part for part in item["loc"] if part not in _UNION_MEMBERS]
-        axis = next((part for part in place if part in overridden), None)
+        axis = next((part for part in place if part in redefined and tuple(place[:2]) not in left_out), None)
         line = 0 if axis else _line(text, place)
         where = f"--axis {axis}" if axis else f"{path}:{line}: {'.'.join(map(str, place)) or 'suite'}"
         found = messages.setdefault((line, where), [])

@@ -48,6 +48,7 @@ def test_why_a_case_is_impossible(changes, reason):
         ("cuda:1", ("cuda:1",)),
         ("cuda:7", ("cuda:7",)),
         ("mps", ("mps:0",)),
+        ("accelerator", ("cuda:0", "cuda:1")),
     ],
 )
 def test_devices_that_a_pattern_means(pattern, devices):
@@ -56,6 +57,10 @@ def test_devices_that_a_pattern_means(pattern, devices):
 
 def test_a_device_is_not_taken_for_one_whose_name_begins_the_same():
     assert devices_of("cuda", Machine(devices=("cpu", "cudalike:0"), threads=1)) == ("cuda:0",)
+
+
+def test_without_an_accelerator_there_is_none_to_skip():
+    assert devices_of("accelerator", Machine(devices=("cpu",), threads=1)) == ()
 
 
 def test_every_axis_is_listed_and_batch_sizes_vary_fastest():

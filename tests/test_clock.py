@@ -156,6 +156,27 @@ def test_what_asking_costs_is_timed_from_an_empty_queue(host):
     assert timer.now() == device.free
 
 
+def test_one_step_a_sample_is_enough_where_several_would_fill_the_queue(host):
+    assert sampling.calibrate(1e-6, EnqueueClock(lambda: None, alone=True).overhead_seconds) == 1
+    assert sampling.calibrate(1e-6, EnqueueClock(lambda: None).overhead_seconds) > 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda device: HostClock(),
+        lambda device: AcceleratorClock(device.event, device.synchronise),
+        lambda device: EnqueueClock(device.synchronise),
+    ],
+    ids=["host", "accelerator", "enqueue"],
+)
+def test_a_clock_tells_beforehand_how_many_steps_it_takes(host, make):
+    device, steps = Device(host, MS, [MS]), []
+    timer = make(device)
+    assert len(timer.samples(lambda: steps.append(device.step()), 3, 4)) == 4
+    assert len(steps) == 3 * 4 + timer.steps_ahead
+
+
 def test_the_host_clock_gives_the_mean_of_a_samples_steps(host):
     durations = iter([MS, 3 * MS, 2 * MS, 8 * MS])
 

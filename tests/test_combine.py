@@ -1,7 +1,7 @@
 """Many launches of a case to one record."""
 
 import pytest
-from samples import LENET, compiled, measured
+from samples import LENET, compiled, measured, micro
 
 from bench.combine import combine
 from bench.record import Check, Launch, Memory, Record, Sampling
@@ -80,6 +80,16 @@ def test_the_first_launchs_sensors_are_kept_and_everybodys_noise_is_told():
         "the GPU was slowed down for 50% of the time (power cap) (in 2 of 3 launches)",
         "other processes used 1.0 cores meanwhile (in 1 of 3 launches)",
     )
+
+
+def test_what_a_micro_benchmarks_step_does_is_kept():
+    one = launch(SAME)
+    found = [
+        micro("copy-64-fp32-cpu-t1", 128.0, metric="bytes_per_second", details={"note": "x"}, sampling=one.sampling)
+        for _ in range(3)
+    ]
+    assert (together(*found).work, together(*found).details) == (found[0].work, {"note": "x"})
+    assert (together(*found).memory, together(*found).check, together(*found).compile) == (None, None, None)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])

@@ -43,6 +43,7 @@ threads = 1
 architecture = "lenet"
 mode = "inference"
 threads = 1
+measure = { max_seconds = 0.03 }
 """
 NET = "lenet-inference-b1-fp32-contiguous-eager-cpu-t1"
 
@@ -118,6 +119,23 @@ def test_what_a_journal_holds_is_taken_over(hardware):
     output = hardware.run("--benchmark-json=again.json", "--journal=hw.journal.jsonl", "--resume", "-k", "copy")
     assert output.returncode == 0, output.stdout
     assert "2 taken over from hw.journal.jsonl" in output.stdout
+
+
+def test_what_is_chosen_of_a_journal_is_taken_over(hardware):
+    output = hardware.run(
+        "--benchmark-json=chosen.json", "--journal=hw.journal.jsonl", "--resume", "--axis", "operation=dispatch"
+    )
+    assert output.returncode == 0, output.stdout
+    assert "3 taken over from hw.journal.jsonl" in output.stdout
+    benchmarks = json.loads((hardware.folder / "chosen.json").read_text())["benchmarks"]
+    assert [each["param"] for each in benchmarks] == [f"dispatch-{size}-fp32-cpu-t1" for size in (1, 4, 16)]
+
+
+def test_a_size_of_nothing_is_one_clear_error_before_anything_runs(hardware):
+    output = hardware.run("--axis", "operation=copy", "--axis", "size=0,64")
+    assert output.returncode == 4
+    assert "--axis size: BYTES of copy should be greater than 0, not 0" in output.stdout + output.stderr
+    assert "Traceback" not in output.stdout + output.stderr
 
 
 def test_recovering_gives_them_back(hardware, tmp_path):

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from suites import cases, suite
 from suites.axes import MICRO_AXES, Machine, MicroAxes, impossible, threads_of
-from suites.case import Case
+from suites.case import Budget, Case
 from suites.errors import DlhwError
-from suites.micro import OPERATIONS, Micro
+from suites.micro import FROM_ZERO, OPERATIONS, Micro
 
 CPU = Machine(devices=("cpu",), threads=2)
+ONE_GPU = Machine(devices=("cpu", "cuda:0"), threads=2, tf32_devices=frozenset({"cuda:0"}))
 GPUS = Machine(devices=("cpu", "cuda:0", "cuda:1"), threads=16, tf32_devices=frozenset({"cuda:0", "cuda:1"}))
 COPY = Micro(operation="copy", variant="", size=(65536,), precision="fp32", device="cpu", threads=2)
 MATMUL = Micro(operation="matmul", variant="", size=(1024, 512, 256), precision="bf16", device="cuda:0", threads=1)
@@ -27,7 +28,7 @@ def micros(draw):
     return Micro(
         operation=name,
         variant=draw(st.sampled_from(operation.variants or ("",))),
-        size=tuple(draw(st.integers(0, 2**40)) for _ in operation.size),
+        size=tuple(draw(st.integers(word not in FROM_ZERO, 2**40)) for word in operation.size),
         precision=draw(st.sampled_from(["fp32", "tf32", "bf16", "fp16"])),
         device=draw(st.sampled_from(["cpu", "cuda:0", "mps:0", "xpu:11"])),
         threads=draw(st.integers(1, 512)),
@@ -67,6 +68,12 @@ def test_ids_are_stable(case, text):
         ("stride-colums-64-fp32-cpu-t2", "has no variant 'colums' (did you mean 'columns'?)"),
         ("copy-064-fp32-cpu-t2", "that one's is copy-64-fp32-cpu-t2"),
         ("copy-64-fp64-cpu-t2", "is no id of a micro-benchmark"),
+        ("copy-64-fp32-cpu-t0", "is no id of a micro-benchmark"),
+        ("copy-64-fp32-cpu-t2\n", "is no id of a micro-benchmark"),
+        ("copy-0-fp32-cpu-t2", "BYTES of copy should be greater than 0, not 0"),
+        ("matmul-8x0x8-fp32-cpu-t2", "INNER of matmul should be greater than 0, not 0"),
+        ("copy-rows-64-fp32-cpu-t2", "copy has no variant 'rows'; variants: none"),
+        ("stride-64-fp32-cpu-t2", "stride has no variant ''; variants: step, rows, columns"),
         ("lenet-inference-b8-fp32", "or copy-65536-fp32-cpu-t2"),
     ],
 )
@@ -75,6 +82,12 @@ def test_what_is_no_id_is_one_clear_error(text, words):
         cases.parse(text)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["loader-own28-0x128-fp32-cpu-t1", "convergence-lenet-0-fp32-cpu-t1"])
+def test_no_workers_and_the_first_seed_are_sizes(text):
+    assert cases.parse(text).size[0] == 0
+    assert cases.parse(text).processes == 1
 
 
 def test_either_type_of_case_is_told_by_its_id():
@@ -128,6 +141,18 @@ def test_without_an_accelerator_what_needs_one_is_there_with_the_reason():
 
 
 @pytest.mark.parametrize(
+    ("device", "operations"),
+    [
+        ("cpu", {"transfer", "launch", "queue", "overlap"}),
+        ("cuda:0", {"threads", "vectorised", "memory_latency", "all_reduce", "scaling"}),
+    ],
+)
+def test_what_one_device_cannot_do_of_the_hardware_suite(device, operations):
+    planned = [case for case in suite.load("hardware").cases(ONE_GPU) if case.device == device]
+    assert {case.operation for case in planned if impossible(case, ONE_GPU)} == operations
+
+
+@pytest.mark.parametrize(
     ("changes", "machine", "reason"),
     [
         ({}, CPU, None),
@@ -161,6 +186,11 @@ def test_what_cannot_be_compiled_here_is_impossible():
     machine = Machine(devices=("cpu",), threads=2, compile_problems={"cpu": "there is no compiler"})
     compiled = Micro(operation="fusion", variant="compiled", size=(8, 64), precision="fp32", device="cpu", threads=1)
     assert impossible(compiled, machine) == "there is no compiler"
+
+
+def test_a_compiled_variant_may_take_a_compilers_time_beside_its_budget():
+    eager, compiled = (cases.parse(f"fusion-{variant}-8x64-fp32-cpu-t1") for variant in ("eager", "compiled"))
+    assert (suite.seconds_of(eager, Budget()), suite.seconds_of(compiled, Budget())) == (2.5, 22.5)
 
 
 @pytest.mark.parametrize(("cores", "counts"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))], ids=str)
@@ -238,6 +268,23 @@ def test_operations_and_variants_are_chosen_and_other_axes_redefined(load):
     ]  # fmt: skip
 
 
+def test_only_the_chosen_variants_of_a_block_are_left(load):
+    assert ids(load(BLOCKS, "variant=rows,d2d")) == ["stride-rows-64-fp32-cpu-t2"]
+
+
+def test_powers_are_an_axis_value_of_micro_benchmarks_alone(load, mistakes):
+    micros = BLOCKS[: BLOCKS.index("[[sweep]]")]
+    loaded = load(micros, "threads=powers", "operation=stride", "variant=rows")
+    assert [case.threads for case in loaded.cases(GPUS) if case.device == "cpu"] == [1, 2, 4, 8, 16]
+    assert [message.split(": ")[0] for message in mistakes(BLOCKS, "threads=powers")] == ["--axis threads"]
+
+
+def test_an_accelerators_block_has_no_cases_without_one(load):
+    micros = '[[micro]]\noperation = "copy"\nsize = 64\ndevice = "accelerator"\nthreads = 1\n'
+    assert ids(load(micros)) == []
+    assert ids(load(micros), GPUS) == ["copy-64-fp32-cuda:0-t1", "copy-64-fp32-cuda:1-t1"]
+
+
 def test_an_axis_of_both_redefines_it_in_both(load):
     assert {case.precision for case in load(BLOCKS, "precision=fp16").cases(CPU)} == {"fp16"}
 
@@ -255,12 +302,33 @@ def test_an_axis_of_both_redefines_it_in_both(load):
         (('threads = [1, "all"]', 'threads = [1, "most"]'), 14, "'all' or 'powers'"),
         (('precision = ["fp32", "bf16"]', 'precision = "fp64"'), 13, "'fp32', 'tf32'"),
         (('max_seconds = 2', 'max_secs = 2'), 15, "unknown key (did you mean 'max_seconds'?)"),
+        (('"8x9x10"', '"8x9x10"]\nsise = ["8x9x10"'), 13, "micro.1.sise: unknown key (did you mean 'size'?); "
+                                                         f"allowed: {', '.join(MICRO_AXES)}, measure"),
+        (('size = 64\n', 'size = [64, 0]\n'), 8, "ELEMENTS of stride should be greater than 0, not 0"),
+        (('variant = ["rows", "columns"]\n', ''), 5, "stride has no variant ''; variants: step, rows, columns"),
+        (('size = 64\n', 'size = true\n'), 8, "not true or false"),
+        (('size = 64\n', 'size = []\n'), 8, "an axis needs at least one value"),
+        (('operation = "matmul"\n', ''), 10, "micro.1.operation: is missing"),
     ],
 )  # fmt: skip
 def test_a_mistake_has_its_line(mistakes, change, line, words):
     found = mistakes(BLOCKS.replace(*change))
     assert any(message.startswith(f"own.toml:{line}: micro.") or f":{line}: " in message for message in found), found
     assert any(words in message for message in found), found
+
+
+@pytest.mark.parametrize("overrides", [(), ("operation=matmul",), ("operation=stride",), ("variant=rows",)], ids=str)
+def test_a_mistake_has_its_line_whatever_is_chosen(mistakes, overrides):
+    broken = BLOCKS.replace('["fp32", "bf16"]', '"fp64"')
+    assert [message.split(": ")[:2] for message in mistakes(broken, *overrides)] == [
+        ["own.toml:13", "micro.1.precision.0"]
+    ]
+
+
+def test_a_mistake_of_a_block_that_is_left_out_is_the_files(mistakes):
+    broken = BLOCKS.replace("size = 64", 'size = "64x64"')
+    found = mistakes(broken, "operation=matmul", "size=8x8")
+    assert [message.split(": ")[0] for message in found] == ["--axis size", "own.toml:8"]
 
 
 @pytest.mark.parametrize(
@@ -290,6 +358,19 @@ def test_a_way_of_measuring_changes_the_digest_and_a_size_does_not(load):
     digest = load(BLOCKS).digest
     assert load(BLOCKS.replace("64x64x64", "32x32x32")).digest == digest
     assert load(BLOCKS.replace("max_seconds = 2", "max_seconds = 3")).digest != digest
+
+
+@pytest.mark.parametrize("override", ["operation=stride", "operation=matmul", "variant=rows"])
+def test_a_choice_leaves_the_digest(load, override):
+    assert load(BLOCKS, override).digest == load(BLOCKS).digest
+
+
+def test_what_the_command_line_sets_is_in_the_digest_of_a_choice_too(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(BLOCKS)
+    digests = {suite.load(str(path), overrides, {"min_samples": 9}).digest for overrides in ((), ("operation=matmul",))}
+    assert len(digests) == 1
+    assert digests != {suite.load(str(path)).digest}
 
 
 def test_a_suite_compiles_where_a_variant_is_compiled(load):

@@ -7,7 +7,7 @@ from samples import SECONDS, ended, measured
 
 from bench import progress
 from bench.progress import Progress, line, peak_bytes, tally, word
-from bench.record import Memory, Status
+from bench.record import Memory, Status, Work
 
 ID = "lenet-inference-b8-fp32-contiguous-eager-cpu-t2"
 FEW = SECONDS[:5]
@@ -35,6 +35,20 @@ def on_accelerator(allocated):
 )
 def test_a_line_says_it_all(record, text):
     assert line(record) == text
+
+
+@pytest.mark.parametrize(
+    ("work", "figure"),
+    [
+        (Work(metric="bytes_per_second", amount=2**20), "262 MB/s"),
+        (Work(metric="flops_per_second", amount=8e6), "2.00 GFLOP/s"),
+        (Work(metric="seconds", amount=4000), "1.00 us"),
+        (Work(metric="images_per_second", amount=16), "4,000 img/s"),
+        (Work(metric="steps", amount=340), "340 steps"),
+    ],
+)
+def test_a_micro_benchmark_says_its_own_figure_and_no_memory(work, figure):
+    assert line(measured(work=work)) == f"{ID}  4.00 ms [1.00, 7.00]  {figure}  ±75.0%"
 
 
 def test_a_launch_is_told_in_brief():

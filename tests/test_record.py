@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import ENVIRONMENT, LENET, compiled, ended, measured
+from samples import ENVIRONMENT, LENET, compiled, ended, measured, micro
 
 from bench.record import (
     Launch,
@@ -154,6 +154,19 @@ def test_a_micro_benchmarks_record_comes_back_whole():
     again = Record.from_json(json.loads(json.dumps(record.to_json())))
     assert (again.work, again.traffic, again.details) == (record.work, record.traffic, record.details)
     assert record.extra_info()["work"] == {"metric": "bytes_per_second", "amount": 2**20}
+
+
+def test_a_micro_benchmarks_record_is_equal_to_what_comes_back():
+    record = micro("matmul-8x9x10-bf16-cuda:0-t1", 1e9, details={"dataset": "made up"}, backends={"matmul": "bf16"})
+    there = json.loads(json.dumps(record.to_json()))
+    assert Record.from_json(there) == record
+    assert there["case"]["size"] == [8, 9, 10]
+
+
+def test_a_detail_that_is_no_number_is_unknown():
+    assert measured(details={"loss": float("nan"), "inner": [float("inf")]}).to_json()["details"] == {
+        "loss": None, "inner": [None],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("part", ["work", "traffic"])

@@ -7,7 +7,7 @@ from bench import sweep as module
 from bench.journal import read
 from bench.record import Status
 from bench.sweep import Sweep, machine_of
-from suites import suite
+from suites import cases, suite
 from suites.case import Case
 from suites.errors import DlhwError
 
@@ -77,9 +77,9 @@ def start(bench, tmp_path):
     started = []
     path = tmp_path / "own.toml"
 
-    def start(text=TEXT, *, resume=False, journal=True):
+    def start(text=TEXT, *, resume=False, journal=True, **options):
         path.write_text(text)
-        sweep = Sweep(suite.load(str(path)), tmp_path / "r.journal.jsonl", resume=resume)
+        sweep = Sweep(suite.load(str(path)), tmp_path / "r.journal.jsonl", resume=resume, **options)
         started.append(sweep)
         sweep.start()
         if journal:
@@ -122,6 +122,11 @@ def test_a_sweep_plans_for_the_machine_that_the_worker_describes(bench, start):
         (TEXT, ()),
         (TEXT.replace('"lenet"', '"torchvision:resnet50"'), ("torchvision",)),
         (TEXT + 'compile_mode = ["eager", "default"]\n', ("torch._inductor.compile_fx",)),
+        (TEXT + '[[micro]]\noperation = "copy"\nsize = 64\n', ("bench.micro.measure",)),
+        (
+            '[[micro]]\noperation = "fusion"\nvariant = "compiled"\nsize = "1x64"\n',
+            ("torch._inductor.compile_fx", "bench.micro.measure"),
+        ),
     ],
 )
 def test_the_worker_imports_beforehand_what_the_cases_need(bench, start, text, preload):
@@ -180,6 +185,55 @@ def test_smaller_batches_are_tried_after_a_larger_one_gave_up(bench, start):
     bench.answers[name("fp32", 4)] = ended("timeout", "it did", Case.parse(name("fp32", 4)))
     sweep.measure(name("fp32", 4), NODE)
     assert sweep.measure(name("fp32", 2), NODE)[0].outcome.status is Status.MEASURED
+
+
+MICROS = """
+[[micro]]
+operation = "copy"
+size = [64, 128, 256]
+threads = [1, 2]
+[[micro]]
+operation = "launch"
+variant = "enqueue"
+size = 1
+"""
+
+
+@pytest.mark.parametrize(("status", "words"), [("timeout", "time"), ("out_of_memory", "memory")])
+def test_larger_sizes_of_a_micro_benchmark_that_gave_up_are_skipped(bench, start, status, words):
+    gave_up = "copy-128-fp32-cpu-t1"
+    bench.answers[gave_up] = ended(status, "it did", cases.parse(gave_up))
+    sweep = start(MICROS)
+    found = {case_id: sweep.measure(case_id, NODE)[0].outcome for case_id in sweep.cases}
+    assert found.pop("launch-enqueue-1-fp32-cpu-t2").reason == (
+        "launch needs an accelerator, and cpu is the host itself"
+    )
+    assert {case_id: str(outcome.status) for case_id, outcome in found.items()} == {
+        "copy-64-fp32-cpu-t1": "measured", gave_up: status, "copy-256-fp32-cpu-t1": "skipped",
+        "copy-64-fp32-cpu-t2": "measured", "copy-128-fp32-cpu-t2": "measured", "copy-256-fp32-cpu-t2": "measured",
+    }  # fmt: skip
+    assert found["copy-256-fp32-cpu-t1"].reason.endswith(f"128 of this configuration ran out of {words}")
+    assert "copy-256-fp32-cpu-t1" not in asked(bench)
+
+
+def test_resume_takes_over_what_is_chosen_of_a_suite(start):
+    text = MICROS + "measure = { max_seconds = 3 }\n"
+    first = start(text)
+    for case_id in first.cases:
+        first.measure(case_id, NODE)
+    first.close()
+    chosen = suite.load(str(first.suite.path), ["operation=copy"])
+    resumed = Sweep(chosen, first.journal_path, resume=True)
+    resumed.start()
+    resumed.open_journal({"plan": list(resumed.cases)})
+    resumed.close()
+    assert set(resumed.reused) >= set(resumed.cases)
+    assert len(resumed.cases) == 6
+
+
+def test_the_folder_of_data_is_passed_on(bench, start, tmp_path):
+    start(data_root=tmp_path)
+    assert bench.data_root == tmp_path
 
 
 def test_every_case_is_in_the_journal_with_its_test(start):
