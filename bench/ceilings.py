@@ -3,16 +3,14 @@
 Standard library only. Ceilings are kept for each machine, so that a sweep can be judged by an earlier hardware run.
 """
 
-import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from bench import cache
 from bench.record import Record, Status
 from bench.summary import value_of
-from suites.errors import DlhwError
 
 ARRAYS = {"copy": 2, "triad": 3}
 """How many arrays an operation touches."""
@@ -105,9 +103,10 @@ def kept(fingerprint: str) -> Ceilings:
     Raises:
         DlhwError: the file is there, but damaged.
     """
-    path = path_of(fingerprint)
+    data = cache.read(_name(fingerprint))
+    if data is None:
+        return Ceilings()
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
         return Ceilings(
             _revived(data["flops_per_second"]),
             {
@@ -116,12 +115,8 @@ def kept(fingerprint: str) -> Ceilings:
             },
             _revived(data["dispatch_seconds"]),
         )
-    except FileNotFoundError:
-        return Ceilings()
-    except OSError as error:
-        raise DlhwError(f"{path}: {error.strerror}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DlhwError(f"{path}: damaged; delete it, and measure again: pytest bench/ --suite hardware") from error
+        raise cache.damaged(_name(fingerprint)) from error
 
 
 def keep(found: Ceilings, fingerprint: str) -> Path:
@@ -130,22 +125,16 @@ def keep(found: Ceilings, fingerprint: str) -> Path:
     Raises:
         DlhwError: it cannot be written.
     """
-    path = path_of(fingerprint)
-    text = json.dumps(asdict(kept(fingerprint).merged(found)), indent=1)
-    new = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
-    except OSError as error:
-        raise DlhwError(f"{path}: {error.strerror}") from error
-    return path
+    return cache.write(_name(fingerprint), asdict(kept(fingerprint).merged(found)))
 
 
 def path_of(fingerprint: str) -> Path:
     """In the user's cache, which XDG_CACHE_HOME may name."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "dlhw" / "ceilings" / f"{fingerprint}.json"
+    return cache.path_of(_name(fingerprint))
+
+
+def _name(fingerprint: str) -> str:
+    return f"ceilings/{fingerprint}"
 
 
 def _merged(first: Mapping[Key, Best], second: Mapping[Key, Best], better: Choose) -> dict[Key, Best]:

@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,3 +77,26 @@ def end_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+
+
+def fastest_cores() -> tuple[int, ...]:
+    """Cores that this process may use, without those of a processor's slower kind; empty where none can be chosen."""
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    cores = sorted(os.sched_getaffinity(0))
+    hertz = {core: _highest_hertz(core) for core in cores}
+    return tuple(core for core in cores if hertz[core] == max(hertz.values()))
+
+
+def _highest_hertz(core: int) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return int(Path(f"/sys/devices/system/cpu/cpu{core}/cpufreq/cpuinfo_max_freq").read_text())
+    return 0
+
+
+def stay_on(cores: Collection[int]) -> None:
+    """Bind all threads of this process to `cores`; nothing where there are none to choose from."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):  # a thread may have ended since
+                os.sched_setaffinity(int(task.name), cores)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.pair import Entry
 from bench.record import SCHEMA, Record, Status
 from suites.errors import DlhwError
 
@@ -59,6 +60,10 @@ class Journal:
     def append_launch(self, record: Record) -> None:
         """Write the record of one launch of a case that is to have several."""
         self._append({"kind": "launch", "record": record.to_json()})
+
+    def append_pair(self, entry: Entry) -> None:
+        """Write what one pair of processes says of one case, as `dlhw gate` measures them."""
+        self._append({"kind": "pair", "pair": entry.to_json()})
 
     def close(self) -> None:
         """Close the file."""

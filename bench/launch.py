@@ -93,15 +93,17 @@ class Worker:
     Args:
         python: the interpreter; any that has torch and can import `root`.
         root: the folder whose `bench` it is to import.
+        folder: where a person's own nets lie, and the process's working folder; default: ours.
         preload: modules that the template imports once, for all of its children.
     """
 
     def __init__(
         self, *, python: str = sys.executable, root: Path = ROOT, fork: bool | None = None, preload: Sequence[str] = (),
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None, folder: Path | None = None,
     ) -> None:  # fmt: skip
         self._python = python
         self._root = root
+        self._folder = folder or Path.cwd()
         self._fork = sys.platform == "linux" if fork is None else fork
         self._preload = tuple(preload)
         self._environment = dict(environment or {})
@@ -109,6 +111,7 @@ class Worker:
         self._results = -1
         self._conversation = _Events()
         self.last_words = ""
+        self.timed_out = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
         self._scratch = tempfile.TemporaryDirectory(prefix="dlhw-", ignore_cleanup_errors=True)
         self.scratch = Path(self._scratch.name)
@@ -149,6 +152,24 @@ class Worker:
             seconds=time.perf_counter() - start,
         )
 
+    def start(self) -> None:
+        """Start the process where there is none, and wait until it is ready.
+
+        Raises:
+            DlhwError: it cannot be started at all.
+        """
+        self._ensure_started()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the conversation can go on."""
+        return not self._conversation.ended
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of a conversation that has ended, as subprocess has it; None while it goes on."""
+        return self._conversation.exit_code
+
     def begin(self, operation: str, **arguments: Any) -> None:
         """Start a conversation: an operation that goes on to read commands. `ask` goes on with it, `close` ends it.
 
@@ -165,7 +186,7 @@ class Worker:
         events.answers.clear()
         if not events.ended:
             self._write(command)
-            self._wait_or_kill(events, limit_seconds)
+            self.timed_out = self._wait_or_kill(events, limit_seconds)
         self.last_words = self._output(0)
         return events.answers[0] if events.answers else None
 
@@ -196,7 +217,7 @@ class Worker:
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, pass_fds=(child_end,),
-                start_new_session=True, env=self._variables(),
+                start_new_session=True, env=self._variables(), cwd=self._folder,
             )  # fmt: skip
         except OSError as error:
             os.close(self._results)
@@ -208,7 +229,7 @@ class Worker:
             raise DlhwError(f"the measuring process ({self._python}) did not start:\n{self._output(0)}")
 
     def _variables(self) -> dict[str, str]:
-        path = os.pathsep.join((str(self._root), str(Path.cwd())))
+        path = os.pathsep.join(map(str, (self._root, self._folder, self._folder / "src")))
         return {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH")))),

@@ -29,12 +29,16 @@ class Launcher:
         worker: serves all requests.
         fresh: a worker that does not fork; measures the cases that want several launches. None: `worker` does.
         data_root: a folder with data sets, where one was given.
+        keep: the references of all nets, not only of the one that is measured.
     """
 
-    def __init__(self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None) -> None:
+    def __init__(
+        self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None, *, keep: bool = False
+    ) -> None:
         self._worker = worker
         self._fresh = fresh or worker
         self._data_root = data_root
+        self._keep = keep
         self._cores = os.cpu_count() or 1
         self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
         self._compiler_cache: str | None = None
@@ -53,7 +57,8 @@ class Launcher:
         devices = [device | sensors.facts_of(device) for device in environment["devices"]]
         self._devices = {device["name"]: device for device in devices}
         self._cores = environment["host"]["cores"]
-        return dict(environment, devices=devices, worker=reply.result["worker"])
+        told = {name: reply.result.get(name) for name in ("worker", "protocol")}
+        return dict(environment, devices=devices, **told)
 
     def measure(
         self, case: AnyCase, budget: Budget, *, once: bool = False, earlier: Sequence[Record] = ()
@@ -86,7 +91,7 @@ class Launcher:
         worker = self._worker if launches == 1 else self._fresh
         reply = worker.request(
             operation, budget.time_limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(),
-            compiler_cache=self._warm_compiler(case), once=once, **arguments,
+            compiler_cache=self.compiler_cache(case), once=once, **arguments,
         )  # fmt: skip
         if reply.result is not None and "id" in reply.result:
             record = sensors.join(Record.from_json(reply.result), watch, reply.pid)
@@ -101,7 +106,7 @@ class Launcher:
         Raises:
             DlhwError: it could not be measured; the text says why.
         """
-        reference = self._reference(case)
+        reference = self.reference(case)
         outcome = reference
         if not isinstance(reference, Outcome):
             reply = self._worker.request(
@@ -118,10 +123,10 @@ class Launcher:
         """What to ask a worker for, and what it needs to know; an outcome where it cannot be asked."""
         if isinstance(case, Micro):
             return "operate", {"data_root": str(self._data_root.resolve()) if self._data_root else None}
-        reference = self._reference(case)
+        reference = self.reference(case)
         return (reference, {}) if isinstance(reference, Outcome) else ("measure", {"reference": reference})
 
-    def _warm_compiler(self, case: AnyCase) -> str | None:
+    def compiler_cache(self, case: AnyCase) -> str | None:
         """A cache that holds what every compilation needs, made once; None for an eager case."""
         if case.compile_mode == "eager":
             return None
@@ -131,13 +136,14 @@ class Launcher:
             self._worker.request("warm_compiler", PREPARE_LIMIT_SECONDS, cache=self._compiler_cache)
         return self._compiler_cache
 
-    def _reference(self, case: Case) -> Mapping[str, Any] | Outcome:
+    def reference(self, case: Case) -> Mapping[str, Any] | Outcome:
         """What cases of the same net, shape, mode and number of check images share; made once."""
         images = case.check_images
         key = (case.architecture, case.input_shape, case.mode, images)
         known = self._prepared.get(key)
         if known is None or not (isinstance(known, Outcome) or Path(known["path"]).exists()):
-            self._forget_other_nets(case.architecture)
+            if not self._keep:
+                self._forget_other_nets(case.architecture)
             path = self._worker.scratch / f"{len(self._prepared)}.pt"
             reply = self._worker.request(
                 "prepare", PREPARE_LIMIT_SECONDS, architecture=case.architecture, input_shape=case.input_shape,
@@ -184,10 +190,11 @@ def outcome_of(reply: Reply, limit_seconds: float) -> Outcome:
     if reply.exit_code == -signal.SIGKILL and reply.out_of_memory_kills > 0:
         return Outcome(Status.OUT_OF_MEMORY, f"killed by the kernel for want of memory, while {reply.phase}")
     last = reply.output.splitlines()[-1:] or ["it printed nothing"]
-    return Outcome(Status.CRASHED, f"{_ending(reply.exit_code)} while {reply.phase}; last words: {last[0]}")
+    return Outcome(Status.CRASHED, f"{ending(reply.exit_code)} while {reply.phase}; last words: {last[0]}")
 
 
-def _ending(exit_code: int | None) -> str:
+def ending(exit_code: int | None) -> str:
+    """How a process ended, in words."""
     if exit_code is None:
         return "vanished"
     if exit_code >= 0:

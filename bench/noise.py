@@ -52,7 +52,7 @@ def disturbances(record: Record, budget: Budget, cores: int) -> dict[str, str]:
     found = {
         "warm-up": "" if launch.steady else f"no steady state within {budget.warmup_seconds:g} s of warm-up",
         "steal": _stolen(launch, budget),
-        "load": "" if record.case.get("processes", 1) > 1 else _company(launch, cores - threads, window),
+        "load": "" if record.case.get("processes", 1) > 1 else company(launch, cores - threads, window),
         "switches": _switches(launch, threads, window),
         "drift": _drift(record.seconds, budget),
         "modes": _modes(record.seconds, budget),
@@ -116,7 +116,8 @@ def _stolen(launch: Launch, budget: Budget) -> str:
     return f"the hypervisor took {100 * share:.0f}% of the cores' time"
 
 
-def _company(launch: Launch, free_cores: int, window_seconds: float) -> str:
+def company(launch: Launch, free_cores: int, window_seconds: float) -> str:
+    """What other processes used of the cores beyond `free_cores`; empty where that is little."""
     others = launch.other_cores
     tick = TICK_SECONDS / window_seconds if window_seconds else 0.0
     if others is None or others <= max(0, free_cores) + max(OTHER_CORES, FEWEST_TICKS * tick):

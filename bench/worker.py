@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import gc
 import importlib
+import itertools
 import json
 import os
 import select
@@ -32,6 +33,10 @@ from suites.micro import Micro
 PRELOAD = ("bench.measure",)
 FORK_PRELOAD = ("torch._dynamo", "torch.utils.flop_counter", "bench.environment")
 """What only some children need, and none should spend its time on."""
+
+
+PROTOCOL = 1
+"""Of slices: a gate holds two versions of this code side by side, and must know that both understand it."""
 
 
 class Server:
@@ -63,7 +68,11 @@ class Server:
     def _describe(self, architectures: list[str]) -> dict[str, Any]:
         from bench import environment
 
-        return {"environment": environment.describe(architectures), "worker": str(Path(__file__).resolve())}
+        return {
+            "environment": environment.describe(architectures),
+            "worker": str(Path(__file__).resolve()),
+            "protocol": PROTOCOL,
+        }
 
     def _prepare(self, architecture: str, input_shape: list[int], mode: Any, images: int, path: str) -> dict[str, Any]:
         import torch
@@ -126,18 +135,22 @@ class Server:
 
         return {"layers": layers(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))}
 
-    def _slices(self, cases: list[dict[str, Any]], budget: dict[str, Any]) -> dict[str, Any]:
+    def _slices(self, cases: list[dict[str, Any]], compiler_cache: str | None) -> dict[str, Any]:
         """Goes on to read commands from stdin: for a fresh interpreter, whose template's they would be otherwise."""
         from bench.slices import Slices
 
-        Slices(self._events, cases, Budget(**budget)).serve(lambda: _read_line(0))
+        def fresh_cache() -> None:
+            _compile_apart(compiler_cache, next(numbers))
+
+        numbers = itertools.count()
+        Slices(self._events, cases, fresh_cache).serve(lambda: _read_line(0))
         return {}
 
 
-def _compile_apart(compiler_cache: str | None) -> None:
+def _compile_apart(compiler_cache: str | None, number: int = 0) -> None:
     """A cache of its own: no case finds another's kernels, nor what a killed one left half written."""
     if compiler_cache is not None:
-        own = f"{compiler_cache}-{os.getpid()}"
+        own = f"{compiler_cache}-{os.getpid()}-{number}"
         shutil.copytree(compiler_cache, own, dirs_exist_ok=True)
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = own
 

@@ -1,6 +1,5 @@
 """`dlhw advise`: which settings to use for a net on each machine, what they give, and how sure that is."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,8 +12,6 @@ from suites import units
 from suites.errors import DlhwError, did_you_mean
 
 SETTINGS = ("batch_size", "precision", "memory_format", "compile_mode", "threads", "device")
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
-_BYTES = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,31 +204,6 @@ def _excluded(advice: Advice) -> str:
 def documents(found: list[Advice]) -> list[dict[str, Any]]:
     """For scripts."""
     return [{**asdict(each), "settings": {k: str(v) for k, v in each.settings.items()}} for each in found]
-
-
-def seconds(text: str, option: str) -> float:
-    """`20ms` in seconds.
-
-    Raises:
-        DlhwError: it is no time.
-    """
-    return _with_unit(text, option, _SECONDS, "20ms, 0.5s")
-
-
-def octets(text: str, option: str) -> float:
-    """`8GB` in bytes.
-
-    Raises:
-        DlhwError: it is no amount of memory.
-    """
-    return _with_unit(text, option, _BYTES, "8GB, 512MiB")
-
-
-def _with_unit(text: str, option: str, known: Mapping[str, float], example: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d*)?(?:e-?\d+)?)\s*([A-Za-z]+)", text)
-    if found is None or found[2] not in known:
-        raise DlhwError(f"{option} {text}: a number and a unit are wanted, as in {example}")
-    return float(found[1]) * known[found[2]]
 
 
 def price(text: str) -> tuple[str, float]:

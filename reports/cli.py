@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from reports import gate_cli
 from suites.errors import DlhwError
 
 if TYPE_CHECKING:
@@ -76,14 +77,14 @@ def suites(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the suites, or the cases of one on this machine, with an estimate of the time."""
-    from reports import listing
+    from reports import export, listing
 
     if name is None:
         table, caption = listing.suites()
     else:
         print("asking torch what is here ...", file=sys.stderr)
         table, caption = listing.cases(name, axis or ())
-    _print(table, caption, as_json=as_json)
+    export.show(table, caption, as_json=as_json)
 
 
 @app.command()
@@ -200,18 +201,20 @@ def report(
 ) -> None:
     """Compare machines and settings on one page that needs no network.
 
-    Sweeps, hardware runs and imported results, of one or many machines, go together.
+    Sweeps, hardware runs and imported results, of one or many machines, go together, and what dlhw gate --json wrote.
     """
-    from reports import dataset, publish
+    from reports import dataset, figures_gate, publish
     from reports.advise import price as parse_price
 
     if not output and not markdown and not csv:
         raise DlhwError("nothing to write: -o PAGE.html, --markdown PATH or --csv DIR")
-    data = dataset.load(
-        files, names=dict(publish.label(text) for text in name or ()), reference=reference,
-        prices=dict(parse_price(text) for text in price or ()),
-    )  # fmt: skip
-    for path, line in publish.write(data, title, page=output, markdown=markdown, csv=csv):
+    gates = [figures_gate.load(path) for path in files if figures_gate.is_gate(path)]
+    names, prices = dict(publish.label(text) for text in name or ()), dict(parse_price(text) for text in price or ())
+    results = [path for path in files if not figures_gate.is_gate(path)]
+    data = dataset.Dataset.empty()
+    if results or not gates:
+        data = dataset.load(results, names=names, reference=reference, prices=prices)
+    for path, line in publish.write(data, title, page=output, markdown=markdown, csv=csv, gates=gates):
         print(f"{path}: {line}", file=sys.stderr if "-" in map(str, (output, markdown)) else sys.stdout)
 
 
@@ -233,19 +236,19 @@ def advise(
 ) -> None:
     """Tell which settings to use for a net on each machine, what they give, and how sure that is."""
     from reports import advise as advising
-    from reports import dataset
+    from reports import dataset, export, quantities
 
     prices = dict(advising.price(text) for text in price or ())
     wishes = advising.Wishes(
         architecture=architecture, objective=objective, mode=mode, max_error=precision_loss, prices=prices,
-        max_latency_seconds=advising.seconds(max_latency, "--max-latency") if max_latency else None,
-        max_memory_bytes=advising.octets(max_memory, "--max-memory") if max_memory else None,
+        max_latency_seconds=quantities.seconds(max_latency, "--max-latency") if max_latency else None,
+        max_memory_bytes=quantities.octets(max_memory, "--max-memory") if max_memory else None,
     )  # fmt: skip
     found = advising.advise(dataset.load(files, names={}, prices={}, reference=None).cases, wishes)
     if as_json:
         print(json.dumps(advising.documents(found), indent=2))
     else:
-        _print(advising.table(found), "")
+        export.show(advising.table(found), "")
 
 
 @app.command()
@@ -271,54 +274,7 @@ def compare(
         print(f"dlhw: {comparing.summary(found.rows)}", file=sys.stderr)
 
 
-@app.command()
-def gate(
-    head: Annotated[Path, typer.Argument(metavar="HEAD.json", help="Results to be judged.")],
-    baseline: Annotated[Path, typer.Option(metavar="BASE.json", help="Results to hold them against.")],
-    tolerance: Annotated[float, typer.Option(help="Slower by this share is no regression.", min=0.0)] = 0.02,
-    strict: Annotated[bool, typer.Option("--strict", help="INCONCLUSIVE fails, too (exit code 3).")] = False,
-    markdown: Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write a pull-request comment.")] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write JUnit's XML.")] = None,
-    json_path: Json = None,
-    github: Annotated[
-        bool,
-        typer.Option("--github", help="Print annotations, and add to the job's summary, as GitHub Actions reads them."),
-    ] = False,
-) -> NoReturn:
-    """Is head slower than base? For CI: decided cautiously, with the smallest slowdown that would have been seen.
-
-    Both results need three launches a case or more (--launches 5), on the same machine. Exit code: 0 pass, 1 regressed
-    or missing, 2 a mistake of the command line, 3 inconclusive (with --strict), 4 incomparable or no baseline,
-    5 nothing compared, 6 invalid run.
-    """
-    from reports import export, gate_report
-    from reports import gate as gating
-
-    try:
-        gating.require_baseline(baseline)
-    except gating.NoBaselineError as error:
-        print(f"dlhw: {error}", file=sys.stderr)
-        raise typer.Exit(4) from error
-    found = gating.stored(baseline, head, tolerance)
-    comment = gate_report.markdown(found, strict=strict)
-    for target, content in (
-        (markdown, comment), (junit, gate_report.junit(found)),
-        (json_path, json.dumps(gate_report.document(found, strict=strict), indent=2) + "\n"),
-    ):  # fmt: skip
-        if target is not None:
-            export.write_text(content, target)
-    if github:
-        print("\n".join(gate_report.github(found)))
-        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(comment)
-    if "-" not in map(str, (markdown, junit, json_path)):
-        _print(gate_report.text(found), "")
-    said = [gate_report.headline(found, strict=strict), gate_report.shift(found), found.method]
-    print("\n".join(f"dlhw: {line}" for line in said if line), file=sys.stderr)
-    raise typer.Exit(found.exit_code(strict=strict))
-
-
+app.command()(gate_cli.gate)
 imports = typer.Typer(no_args_is_help=True, help="Make results files of what other tools have measured.")
 app.add_typer(imports, name="import")
 Output = Annotated[
@@ -416,17 +372,4 @@ def _give(
         if target is not None:
             write(table, target)
     if not any(target for target, _, _ in wanted):
-        _print(shown, caption)
-
-
-def _print(table: "pd.DataFrame", caption: str, *, as_json: bool = False) -> None:
-    from rich.console import Console
-
-    from reports import export
-
-    if as_json:
-        export.json_rows(table, Path("-"))
-    elif sys.stdout.isatty():
-        Console().print(export.rich_table(table, caption))
-    else:
-        export.write_text(table.to_csv(sep="\t", index=False), Path("-"))
+        export.show(shown, caption)

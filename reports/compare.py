@@ -20,7 +20,7 @@ COLUMNS = (
     "base_status", "head_status", "base_reason", "head_reason", "noisy",
 )  # fmt: skip
 """`ratio` is head's time over base's: above 1 head is slower. Of an operation that only counts steps it is theirs."""
-PASSED_OVER = {"environment", "build", "flags", "parallel_info", "hz_actual", "hz_advertised", "caches"}
+PASSED_OVER = {"environment", "build", "flags", "parallel_info", "hz_actual", "hz_advertised", "caches", "worker"}
 """Facts too long for a line, or different at every reading."""
 
 
@@ -101,9 +101,14 @@ def differences(paths: Sequence[Path]) -> list[tuple[str, tuple[str, ...]]]:
     Raises:
         DlhwError: a file cannot be read.
     """
-    files = [{**dict(_facts("", data["machine_info"])), **_way(data)} for data in map(frames.read, paths)]
-    names = dict.fromkeys(name for facts in files for name in facts)
-    found = {name: tuple(str(facts.get(name, units.UNKNOWN)) for facts in files) for name in names}
+    return differing([{**data["machine_info"], **_way(data)} for data in map(frames.read, paths)])
+
+
+def differing(sources: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str, ...]]]:
+    """(fact, what each source says) of all that is not the same; facts within facts by names with dots."""
+    flat = [dict(_facts("", source)) for source in sources]
+    names = dict.fromkeys(name for facts in flat for name in facts)
+    found = {name: tuple(str(facts.get(name, units.UNKNOWN)) for facts in flat) for name in names}
     return [(name, values) for name, values in found.items() if len(set(values)) > 1]
 
 

@@ -44,6 +44,12 @@ class Dataset:
     toggles: pd.DataFrame
     reference: str
 
+    @classmethod
+    def empty(cls) -> "Dataset":
+        """Of no file at all."""
+        cases = pd.DataFrame(columns=[*frames.COLUMNS, *ANALYSIS, "dollars_per_million"], dtype="string")
+        return cls((), cases, pd.DataFrame(columns=list(TOGGLE_COLUMNS)), "")
+
 
 def load(
     paths: Sequence[Path], *, names: Mapping[str, str], prices: Mapping[str, float], reference: str | None

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -53,6 +54,16 @@ def rich_table(table: pd.DataFrame, caption: str) -> Table:
     for row in table.itertuples(index=False):
         shown.add_row(*(Text(str(value)) for value in row))
     return shown
+
+
+def show(table: pd.DataFrame, caption: str = "", *, as_json: bool = False) -> None:
+    """Print a table: for people on a terminal, tab-separated for a pipe."""
+    if as_json:
+        json_rows(table, Path("-"))
+    elif sys.stdout.isatty():
+        Console().print(rich_table(table, caption))
+    else:
+        write_text(table.to_csv(sep="\t", index=False), Path("-"))
 
 
 def write_text(text: str, target: Path) -> None:

@@ -5,15 +5,16 @@ have changed between the two runs; so only results of the same machine and the s
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.pair import Entry
 from bench.record import Launch, Record, Status
 from reports import frames
 from reports.frames import Results
 from reports.judging import FEWEST_LAUNCHES, Judged, Verdict, common_shift, difference, judge
-from suites.errors import DlhwError
+from suites.errors import NoBaseError
 
 TOLERANCE, WORST = 0.02, 0.05
 EXIT_CODES = {
@@ -47,7 +48,12 @@ class Gate:
 
     Attributes:
         shift: (median ratio, low, high) where all cases have moved together: one finding, not many.
-        tolerance: of time and memory.
+        tolerance: of time and memory; the largest of any case.
+        controls: of pairs: what was said of differences that are known.
+        invalid: why nothing of the run may be believed; empty where it may.
+        left_out: case -> why neither side can measure it.
+        notes: what else a reader must know.
+        entries: of pairs: all that was measured.
     """
 
     rows: tuple[Row, ...]
@@ -56,6 +62,11 @@ class Gate:
     method: str
     base: str
     head: str
+    controls: tuple[Row, ...] = ()
+    invalid: str = ""
+    left_out: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
     @property
     def counts(self) -> Counter[Verdict]:
@@ -65,6 +76,8 @@ class Gate:
     def exit_code(self, *, strict: bool) -> int:
         """0 pass, 1 regressed or missing, 3 inconclusive if strict, 4 incomparable, 5 nothing compared, 6 invalid."""
         counts = self.counts
+        if self.invalid:
+            return EXIT_CODES[Verdict.INVALID]
         for verdict in (Verdict.INVALID, Verdict.REGRESSED, Verdict.MISSING, Verdict.INCOMPARABLE):
             if counts[verdict]:
                 return EXIT_CODES[verdict]
@@ -85,8 +98,12 @@ def stored(base_path: Path, head_path: Path, tolerance: float = TOLERANCE, worst
         with frames.damage_named(head_path):
             rows += _judged(pairs, measure, tolerance, worst)
     times = [difference(*_values(pair, "time")) for pair in pairs if _enough(pair, "time")]
-    ordered = sorted(rows, key=lambda row: (list(Verdict).index(row.verdict), -_size(row)))
-    return Gate(tuple(ordered), common_shift(times), tolerance, METHOD, str(base_path), str(head_path))
+    return Gate(in_order(rows), common_shift(times), tolerance, METHOD, str(base_path), str(head_path))
+
+
+def in_order(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """The worst first; of equal verdicts the slowest."""
+    return tuple(sorted(rows, key=lambda row: (list(Verdict).index(row.verdict), -_size(row))))
 
 
 METHOD = (
@@ -142,7 +159,8 @@ def _judged(pairs: Sequence[tuple[Record, Record]], measure: str, tolerance: flo
     there = [pair for pair in pairs if _enough(pair, measure)]
     if not there:
         return
-    found = judge([difference(*_values(pair, measure)) for pair in there], tolerance, worst)
+    differences = [difference(*_values(pair, measure)) for pair in there]
+    found = judge(differences, [tolerance] * len(there), [worst] * len(there))
     for (before, after), figures in zip(there, found, strict=True):
         noisy = tuple(reason for record in (before, after) for reason in _noisy(record))
         yield Row(before.id, measure, figures.verdict, figures, noisy=noisy if measure == "time" else ())
@@ -178,13 +196,9 @@ def require_baseline(path: Path) -> None:
     """Fail closed where there is nothing to hold head against.
 
     Raises:
-        NoBaselineError: there is no such file.
+        NoBaseError: there is no such file.
     """
     if not path.exists():
-        raise NoBaselineError(
+        raise NoBaseError(
             f"--baseline {path}: no such file; measure it: pytest bench/ --launches 5 --benchmark-json=FILE"
         )
-
-
-class NoBaselineError(DlhwError):
-    """There is nothing to compare with: exit code 4."""

@@ -1,5 +1,6 @@
 """What the gate has found, for people, pull requests, CI systems and scripts."""
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
@@ -13,6 +14,11 @@ from suites import units
 
 SHOWN_ROWS = 20
 """Of a pull-request comment; the rest is folded."""
+FOLDED_ROWS = 150
+"""GitHub takes 65,536 characters."""
+ANNOTATIONS = 10
+"""GitHub shows so many of a kind and step."""
+SCHEMA = 1
 FAILURES = (Verdict.REGRESSED, Verdict.MISSING, Verdict.INVALID, Verdict.INCOMPARABLE)
 
 
@@ -25,7 +31,8 @@ def headline(gate: Gate, *, strict: bool) -> str:
     words = {0: "PASS", 1: "REGRESSED", 3: "INCONCLUSIVE", 4: "INCOMPARABLE", 5: "NOTHING COMPARED", 6: "INVALID"}
     code = gate.exit_code(strict=strict)
     word = "INCONCLUSIVE" if code == 0 and gate.counts[Verdict.INCONCLUSIVE] else words[code]
-    return f"{word}: {counts or 'no case in either file'}"
+    together = f", all cases together by {percent(gate.shift[0])}" if gate.shift else ""
+    return f"{word}: {counts or 'no case in either'}{together}"
 
 
 def shift(gate: Gate) -> str:
@@ -36,6 +43,25 @@ def shift(gate: Gate) -> str:
     return (
         f"All cases have moved together, {percent(middle)} [{percent(low)}, {percent(high)}]: one cause, of the "
         "machine, a dependency or the environment, rather than many."
+    )
+
+
+def said(gate: Gate, *, strict: bool) -> list[str]:
+    """What is said besides the table, the verdict first."""
+    lines = [headline(gate, strict=strict), gate.invalid, shift(gate), *gate.notes]
+    lines += [controls(gate), *(f"{case} was left out: {reason}" for case, reason in gate.left_out)]
+    return [line for line in [*lines, gate.method] if line]
+
+
+def controls(gate: Gate) -> str:
+    """What the run said of differences that are known; empty where it had no controls."""
+    if not gate.controls:
+        return ""
+    return "Controls: " + "; ".join(
+        f"{row.case} {row.measure} {percent(row.figures.ratio)} [{percent(row.figures.low)}, "
+        f"{percent(row.figures.high)}]{f', {row.reason}' if row.reason else ''}"
+        for row in gate.controls
+        if row.figures
     )
 
 
@@ -70,9 +96,12 @@ def markdown(gate: Gate, *, strict: bool) -> str:
     lines += [f"**{shift(gate)}**", ""] if gate.shift else []
     table = text(gate)
     lines += _table(table.head(SHOWN_ROWS))
-    rest = table.iloc[SHOWN_ROWS:]
+    rest = table.iloc[SHOWN_ROWS:FOLDED_ROWS]
     if len(rest):
         lines += ["", f"<details><summary>{len(rest)} more</summary>", "", *_table(rest), "", "</details>"]
+    if len(table) > FOLDED_ROWS:
+        lines += ["", f"{len(table) - FOLDED_ROWS} rows more are in the JSON."]
+    lines += ["", *(f"- {_cell(line)}" for line in said(gate, strict=strict)[1:-1])] if gate.entries else []
     lines += ["", f"Tolerance {units.percent(gate.tolerance)}. {gate.method}.", ""]
     return "\n".join(lines)
 
@@ -109,15 +138,18 @@ def _printable(value: str) -> str:
 
 
 def github(gate: Gate) -> list[str]:
-    """Annotations: lines that a job of GitHub Actions prints."""
+    """Annotations, of the worst rows: lines that a job of GitHub Actions prints."""
     words = {Verdict.REGRESSED: "error", Verdict.MISSING: "error", Verdict.INVALID: "error",
              Verdict.INCOMPARABLE: "error", Verdict.INCONCLUSIVE: "warning", Verdict.IMPROVED: "notice"}  # fmt: skip
-    return [
-        f"::{words[row.verdict]} title={_escaped(f'{row.verdict} {row.case}', property_=True)}::"
-        f"{_escaped(' '.join(_cells(row)[2:]))}"
-        for row in gate.rows
-        if row.verdict in words
-    ]
+    shown: Counter[str] = Counter()
+    lines = []
+    for row in gate.rows:
+        word = words.get(row.verdict, "")
+        shown[word] += 1
+        if word and shown[word] <= ANNOTATIONS:
+            title = _escaped(f"{row.verdict} {row.case}", property_=True)
+            lines.append(f"::{word} title={title}::{_escaped(' '.join(_cells(row)[2:]))}")
+    return lines
 
 
 def _escaped(value: str, *, property_: bool = False) -> str:
@@ -133,10 +165,11 @@ def _escaped(value: str, *, property_: bool = False) -> str:
 
 def document(gate: Gate, *, strict: bool) -> dict[str, Any]:
     """Everything, for scripts; keys stay."""
-    rows = [asdict(row) for row in gate.rows]
+    rows, controls_ = ([asdict(row) for row in found] for found in (gate.rows, gate.controls))
     return dict(
         plain(
             {
+                "dlhw_gate": SCHEMA,
                 "verdict": headline(gate, strict=strict).partition(":")[0],
                 "exit_code": gate.exit_code(strict=strict),
                 "counts": {str(verdict): count for verdict, count in gate.counts.items()},
@@ -146,6 +179,11 @@ def document(gate: Gate, *, strict: bool) -> dict[str, Any]:
                 "base": gate.base,
                 "head": gate.head,
                 "rows": rows,
+                "controls": controls_,
+                "invalid": gate.invalid,
+                "left_out": [list(pair) for pair in gate.left_out],
+                "notes": list(gate.notes),
+                "entries": [entry.to_json() for entry in gate.entries],
             }
         )
     )

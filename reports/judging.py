@@ -79,33 +79,54 @@ def difference(base: Sequence[float], head: Sequence[float]) -> Difference:
     return Difference(means[1] - means[0], math.sqrt(total), freedom, (len(base), len(head)))
 
 
-def judge(found: Sequence[Difference], tolerance: float, worst: float) -> list[Judged]:
+def judge(found: Sequence[Difference], tolerances: Sequence[float], worst: Sequence[float]) -> list[Judged]:
     """A verdict for each case of a suite; the family-wise error of REGRESSED, and of IMPROVED, is held by Holm's steps.
 
     Args:
-        tolerance: slower by this share is not a regression, as 0.02.
-        worst: a case passes when it is surely less slow than this share, as 0.05.
+        tolerances: slower by this share is not a regression, as 0.02; one a case.
+        worst: a case passes when it is surely less slow than this share, as 0.05; one a case.
     """
-    slower = [upper_p(each, math.log1p(tolerance)) for each in found]
-    faster = [upper_p(_turned(each), math.log1p(tolerance)) for each in found]
-    regressed, improved = holm(slower), holm(faster)
+    margins = [math.log1p(tolerance) for tolerance in tolerances]
+    regressed = holm([upper_p(each, margin) for each, margin in zip(found, margins, strict=True)])
+    improved = improvements(found, tolerances)
     return [
-        Judged(
-            verdict=_verdict(each, regressed[index], improved[index], worst),
-            ratio=math.exp(each.mean),
-            low=math.exp(each.mean - _quantile(0.975, each.freedom) * each.error),
-            high=math.exp(each.mean + _quantile(0.975, each.freedom) * each.error),
-            p=slower[index],
-            seen=smallest_seen(each, tolerance, ALPHA / len(found)),
-            launches=each.launches,
+        figures(
+            each,
+            _verdict(each, regressed[index], improved[index], worst[index]),
+            tolerances[index],
+            smallest_seen(each, tolerances[index], ALPHA / len(found)),
         )
         for index, each in enumerate(found)
     ]
 
 
+def improvements(found: Sequence[Difference], tolerances: Sequence[float]) -> list[bool]:
+    """Which cases are faster by more than their tolerance, the family-wise error held by Holm's steps."""
+    return holm([upper_p(turned(each), math.log1p(share)) for each, share in zip(found, tolerances, strict=True)])
+
+
+def figures(found: Difference, verdict: Verdict, tolerance: float, seen: float) -> Judged:
+    """A verdict with the numbers behind it."""
+    reach = _quantile(0.975, found.freedom) * found.error
+    return Judged(
+        verdict=verdict,
+        ratio=math.exp(found.mean),
+        low=math.exp(found.mean - reach),
+        high=math.exp(found.mean + reach),
+        p=upper_p(found, math.log1p(tolerance)),
+        seen=seen,
+        launches=found.launches,
+    )
+
+
 def _verdict(found: Difference, regressed: bool, improved: bool, worst: float) -> Verdict:
     if regressed or improved:
         return Verdict.REGRESSED if regressed else Verdict.IMPROVED
+    return passed(found, worst)
+
+
+def passed(found: Difference, worst: float) -> Verdict:
+    """PASS where a case is surely, with 95 %, less slow than `worst`; else INCONCLUSIVE."""
     bound = found.mean + _quantile(0.95, found.freedom) * found.error
     return Verdict.PASS if bound < math.log1p(worst) else Verdict.INCONCLUSIVE
 
@@ -162,7 +183,7 @@ def common_shift(found: Sequence[Difference]) -> tuple[float, float, float] | No
 SHIFT = 0.01
 
 
-def _turned(found: Difference) -> Difference:
+def turned(found: Difference) -> Difference:
     """Base over head."""
     return Difference(-found.mean, found.error, found.freedom, found.launches)
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from reports import dataset, figures, figures_hardware, findings
+from reports import dataset, figures, figures_gate, figures_hardware, findings
 from reports.compare import differences
 from reports.dataset import Dataset
+from reports.figures_gate import GateFile
 from reports.plots import KEYS, Figure, styles_for
 from reports.published import PUBLISHED
 from suites import units
@@ -32,16 +33,18 @@ TABLE_COLUMNS = (
 )  # fmt: skip
 
 
-def render(data: Dataset, title: str) -> str:
-    """The page as text."""
+def render(data: Dataset, title: str, gates: Sequence[GateFile] = ()) -> str:
+    """The page as text; of results, of gates, or of both."""
     from jinja2 import Environment, PackageLoader
 
     shown, note = _limited(data.cases)
     toggles = data.toggles if not note else _of_shown(data.toggles, shown)
     styles = styles_for(shown)
     sentences, claims = findings.of(data.files)
-    drawn = figures.all_of(shown, toggles, dataset.winners(shown, data.reference), styles)
-    drawn += figures_hardware.curves(shown, styles, {item["operation"]: item["text"] for item in sentences})
+    drawn = figures_gate.figures(gates)
+    if not shown.empty:
+        drawn += figures.all_of(shown, toggles, dataset.winners(shown, data.reference), styles)
+        drawn += figures_hardware.curves(shown, styles, {item["operation"]: item["text"] for item in sentences})
     page = Environment(loader=PackageLoader("reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("page.html.j2").render(
         title=title,
@@ -49,10 +52,10 @@ def render(data: Dataset, title: str) -> str:
         note=note,
         coverage=coverage(data.cases),
         figures=drawn,
-        silent=figures.silent(drawn, shown),
+        silent=[] if shown.empty else figures.silent(drawn, shown),
         claims=claims,
-        published=PUBLISHED,
-        machines=[_machine(file) for file in data.files],
+        published=[] if shown.empty else PUBLISHED,
+        machines=[*map(_machine, data.files), *({"file": gate.path.name, "facts": gate.facts} for gate in gates)],
         differences=_differences(data),
         payload=_payload(shown, drawn),
         plotly=_bundled("plotly-cartesian.min.js"),

@@ -1,14 +1,15 @@
 """`dlhw report`: the page, its summary in markdown, its data as CSV; each file is whole or not there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from reports import dataset, export, figures, findings
+from reports import dataset, export, figures, figures_gate, findings
 from reports import page as paging
 from reports.dataset import Dataset
-from reports.plots import styles_for
+from reports.figures_gate import GateFile
+from reports.plots import Figure, styles_for
 from suites import units
 from suites.errors import DlhwError
 
@@ -26,7 +27,13 @@ def label(text: str) -> tuple[str, str]:
 
 
 def write(
-    data: Dataset, title: str, *, page: Path | None, markdown: Path | None, csv: Path | None
+    data: Dataset,
+    title: str,
+    *,
+    page: Path | None,
+    markdown: Path | None,
+    csv: Path | None,
+    gates: Sequence[GateFile] = (),
 ) -> Iterator[tuple[Path, str]]:
     """Write what was asked for; yields each file and a word on it.
 
@@ -34,22 +41,18 @@ def write(
         DlhwError: a file cannot be written.
     """
     if page is not None:
-        text = html(data, title)
+        text = paging.render(data, title, gates)
         export.write_text(text, page)
         machines = data.cases["machine"].nunique()
-        yield page, f"{len(data.cases):,} cases of {machines} machines, {units.octets(len(text))}"
+        gated = f", {len(gates)} gate runs" if gates else ""
+        yield page, f"{len(data.cases):,} cases of {machines} machines{gated}, {units.octets(len(text))}"
     if markdown is not None:
-        export.write_text(summary(data, title), markdown)
+        export.write_text(summary(data, title, gates), markdown)
         yield markdown, "a summary"
     if csv is not None:
-        for name, frame in tables(data).items():
+        for name, frame in tables(data, gates).items():
             export.csv(frame, _in_folder(csv, name))
         yield csv, "the data of each figure"
-
-
-def html(data: Dataset, title: str) -> str:
-    """The page."""
-    return paging.render(data, title)
 
 
 def _in_folder(folder: Path, name: str) -> Path:
@@ -60,24 +63,29 @@ def _in_folder(folder: Path, name: str) -> Path:
     return folder / f"{name}.csv"
 
 
-def tables(data: Dataset) -> dict[str, pd.DataFrame]:
+def _drawn(data: Dataset) -> list[Figure]:
+    if data.cases.empty:
+        return []
+    winners = dataset.winners(data.cases, data.reference)
+    return figures.all_of(data.cases, data.toggles, winners, styles_for(data.cases))
+
+
+def tables(data: Dataset, gates: Sequence[GateFile] = ()) -> dict[str, pd.DataFrame]:
     """Figure -> its data."""
-    drawn = figures.all_of(
-        data.cases, data.toggles, dataset.winners(data.cases, data.reference), styles_for(data.cases)
-    )  # fmt: skip
+    drawn = [*_drawn(data), *figures_gate.figures(gates)]
     return {"cases": data.cases, **{figure.id: figure.data[list(figure.columns)] for figure in drawn}}
 
 
-def summary(data: Dataset, title: str) -> str:
+def summary(data: Dataset, title: str, gates: Sequence[GateFile] = ()) -> str:
     """For a pull request or a README: what was measured, and the finding of each figure."""
     sentences, claims = findings.of(data.files)
-    drawn = figures.all_of(
-        data.cases, data.toggles, dataset.winners(data.cases, data.reference), styles_for(data.cases)
-    )  # fmt: skip
-    lines = [f"## {title}", "", "| machine | cases | measured | noisy |", "|---|---|---|---|"]
-    for row in paging.coverage(data.cases):
-        lines.append(f"| {_cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
-    lines.append("")
+    drawn = [*figures_gate.figures(gates), *_drawn(data)]
+    lines = [f"## {title}", ""]
+    if not data.cases.empty:
+        lines += ["| machine | cases | measured | noisy |", "|---|---|---|---|"]
+        for row in paging.coverage(data.cases):
+            lines.append(f"| {_cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
+        lines.append("")
     lines += [f"- **{figure.question}** {_cell(figure.finding)}" for figure in drawn if figure.finding]
     lines += [f"- **{_cell(item['subject'])}**: {_cell(item['text'])}" for item in sentences]
     lines += [f"- {_cell(item['claim'])}: **{item['verdict']}**. {_cell(item['figures'])}" for item in claims]

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
@@ -40,16 +40,30 @@ class OwnNet(BaseModel):
     input_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
+Tolerance = Annotated[float, Field(ge=0, lt=1)]
+"""Slower by this share is no regression, as 0.02."""
+
+
+class Gate(BaseModel):
+    """How `dlhw gate` judges a suite's cases, where their blocks do not say otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tolerance: Tolerance = 0.02
+
+
 class Sweep(Axes):
-    """Axes, and how their cases differ from the suite's budget."""
+    """Axes, and how their cases differ from the suite's budget and tolerance."""
 
     measure: Budget = Budget()
+    tolerance: Tolerance | None = None
 
 
 class MicroSweep(MicroAxes):
-    """Axes of an operation, and how its cases differ from the suite's budget."""
+    """Axes of an operation, and how its cases differ from the suite's budget and tolerance."""
 
     measure: Budget = Budget()
+    tolerance: Tolerance | None = None
 
 
 class SuiteFile(BaseModel):
@@ -59,6 +73,7 @@ class SuiteFile(BaseModel):
 
     description: str = ""
     measure: Budget = Budget()
+    gate: Gate = Gate()
     architectures: dict[str, OwnNet] = Field(default_factory=dict)
     sweep: tuple[Sweep, ...] = ()
     micro: tuple[MicroSweep, ...] = ()
@@ -124,18 +139,31 @@ class Suite:
 
         Cases that are impossible on `machine` are among them; `suites.axes.impossible` tells which.
         """
-        planned: dict[AnyCase, Budget] = {}
-        for sweep in self.content.sweep:
-            for case in self._expand(sweep, machine):
-                planned.setdefault(case, self._budget(sweep))
-        for block in self.content.micro:
-            for micro in _expand_micro(block, machine):
-                planned.setdefault(micro, self._budget(block))
+        planned = {case: self._budget(block) for case, block in self._blocks(machine).items()}
         together: dict[Any, list[AnyCase]] = {}
         for any_case in planned:
             together.setdefault(any_case.configuration, []).append(any_case)
         ordered = (sorted(cases, key=lambda case: case.scale) for cases in together.values())
         return {case: planned[case] for case in itertools.chain(*ordered)}
+
+    def tolerances(self, machine: Machine) -> dict[AnyCase, float]:
+        """By how much `dlhw gate` lets each case be slower, as a share: its block's word, else the suite's."""
+        default = self.content.gate.tolerance
+        return {
+            case: default if block.tolerance is None else block.tolerance
+            for case, block in self._blocks(machine).items()
+        }
+
+    def _blocks(self, machine: Machine) -> dict[AnyCase, Sweep | MicroSweep]:
+        """Every case, and the first block that has it."""
+        found: dict[AnyCase, Sweep | MicroSweep] = {}
+        for sweep in self.content.sweep:
+            for case in self._expand(sweep, machine):
+                found.setdefault(case, sweep)
+        for block in self.content.micro:
+            for micro in _expand_micro(block, machine):
+                found.setdefault(micro, block)
+        return found
 
     def _budget(self, sweep: Sweep | MicroSweep) -> Budget:
         budget = self.content.measure.model_copy(update=sweep.measure.model_dump(exclude_unset=True))
@@ -315,6 +343,8 @@ def _allowed_keys(place: Sequence[Any]) -> tuple[str, ...]:
     parent = [part for part in place[:-1] if isinstance(part, str)]
     if parent[-1:] == ["measure"]:
         return tuple(Budget.model_fields)
+    if parent == ["gate"]:
+        return tuple(Gate.model_fields)
     tables: dict[str, type[BaseModel]] = {"": SuiteFile, "sweep": Sweep, "micro": MicroSweep}
     return tuple(tables.get("".join(parent), OwnNet).model_fields)
 

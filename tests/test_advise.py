@@ -112,22 +112,6 @@ def test_a_mistake_names_the_option(ask, wishes, words):
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "value"), [("20ms", 0.02), ("0.5s", 0.5), ("300us", 3e-4), ("1e-2 s", 0.01)])
-def test_times(text, value):
-    assert module.seconds(text, "--max-latency") == pytest.approx(value)
-
-
-@pytest.mark.parametrize(("text", "value"), [("8GB", 8e9), ("512MiB", 512 * MIB), ("1.5 GiB", 1.5 * 2**30)])
-def test_amounts_of_memory(text, value):
-    assert module.octets(text, "--max-memory") == value
-
-
-@pytest.mark.parametrize("text", ["20", "ms", "20 parsecs", "-1ms", "", "1.2.3s"])
-def test_what_is_no_amount_is_one_clear_error(text):
-    with pytest.raises(DlhwError, match=r"--max-latency .*a number and a unit are wanted, as in 20ms"):
-        module.seconds(text, "--max-latency")
-
-
 @pytest.mark.parametrize("text", ["box", "box=", "box=cheap", "=3x"])
 def test_what_is_no_price_is_one_clear_error(text):
     with pytest.raises(DlhwError, match="expected MACHINE=USD_PER_HOUR"):

@@ -111,7 +111,7 @@ def test_verdicts():
     error = math.sqrt(2 * np.var(quiet, ddof=1) / 5)
 
     def verdict(percent, scale=1.0):
-        return judge([Difference(math.log1p(percent / 100), error * scale, 8, (5, 5))], 0.02, 0.05)[0].verdict
+        return judge([Difference(math.log1p(percent / 100), error * scale, 8, (5, 5))], [0.02], [0.05])[0].verdict
 
     assert [verdict(p) for p in (-10, 0, 1.9, 10)] == [
         Verdict.IMPROVED, Verdict.PASS, Verdict.PASS, Verdict.REGRESSED,

@@ -15,9 +15,9 @@ PACKAGES = ("suites", "bench", "reports")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 OF_BENCH = {
     "bench.record", "bench.summary", "bench.journal", "bench.findings", "bench.ceilings", "bench.curves",
-    "bench.answers",
+    "bench.answers", "bench.pair", "bench.gate_journal", "bench.cache",
 }  # fmt: skip
-LAZY_OF_BENCH = {"bench.launch", "bench.launcher", "bench.sweep", "bench.doctor"}
+LAZY_OF_BENCH = {"bench.launch", "bench.launcher", "bench.sweep", "bench.doctor", "bench.stand", "bench.sides"}
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "scipy", "plotly", "jinja2", "pytest", "pytest_benchmark"}
 LISTS_MODULES = """
 import sys
@@ -107,7 +107,10 @@ def test_torch_is_imported_by_bench_and_nets_only(path):
         assert tops(names(ast.walk(tree(path)))) & {"torch", "torchvision"} == set()
 
 
-@pytest.mark.parametrize("name", ["record", "summary", "journal", "ceilings", "curves", "answers"])
+@pytest.mark.parametrize(
+    "name",
+    ["record", "summary", "journal", "ceilings", "curves", "answers", "pair", "gate_journal", "cache"],
+)
 def test_the_format_needs_the_standard_library_only(name):
     used = tops(names(ast.walk(tree(ROOT / "bench" / f"{name}.py"))))
     assert used - set(sys.stdlib_module_names) <= {"bench", "suites"}
@@ -131,6 +134,9 @@ def test_nothing_reads_the_environment_when_imported(path):
         ("bench.launcher", HEAVY),
         ("bench.doctor", HEAVY),
         ("bench.sweep", HEAVY),
+        ("bench.stand", HEAVY),
+        ("bench.sides", HEAVY),
+        ("reports.gate_cli", HEAVY),
         ("bench.plugin", {"torch", "torchvision", "numpy", "pandas"}),
         ("reports.frames", {"torch", "torchvision"}),
     ],

@@ -325,6 +325,14 @@ def test_a_mistake_has_its_line_whatever_is_chosen(mistakes, overrides):
     ]
 
 
+def test_what_is_chosen_is_the_files_own_with_its_mistakes(mistakes):
+    found = mistakes(BLOCKS.replace('"columns"', '"colums"'), "variant=colums")
+    assert found == [
+        "own.toml:7: micro.0.variant: stride has no variant 'colums' (did you mean 'columns'?); "
+        "variants: step, rows, columns"
+    ]
+
+
 def test_a_mistake_of_a_block_that_is_left_out_is_the_files(mistakes):
     broken = BLOCKS.replace("size = 64", 'size = "64x64"')
     found = mistakes(broken, "operation=matmul", "size=8x8")

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from entries import CASES
 from samples import LENET, compiled, ended, measured, micro, results
+from test_figures_gate import gate_file
 
 from bench.record import Flops, Memory, Traffic
-from reports import dataset, page
+from reports import dataset, figures_gate, page
 from suites.micro import Micro
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -341,3 +343,19 @@ def test_a_narrow_page_does_not_scroll_sideways(seen):
     found.draw_all()
     assert found.page.evaluate("document.documentElement.scrollWidth") <= 375
     assert found.errors == []
+
+
+@needs_chromium
+def test_a_gate_is_drawn_alone(browser, tmp_path):
+    file = gate_file(tmp_path / "gate.json", name=HOSTILE)
+    target = tmp_path / "gate.html"
+    target.write_text(page.render(dataset.Dataset.empty(), "A gate", [figures_gate.load(file)]), encoding="utf-8")
+    found = Seen(browser, target)
+    found.draw_all()
+    assert found.errors == []
+    drawn = {plot["id"]: plot for plot in found.plots()}
+    assert drawn.keys() == {"gate-1", "gate-1-controls", "gate-1-pairs"}
+    assert all(plot["points"] and plot["width"] > 200 and plot["height"] > 100 for plot in drawn.values())
+    assert found.rows("gate-1")[0][:3] == ["REGRESSED", CASES[0], "time"]
+    assert found.page.evaluate("window.hostile") is None
+    found.context.close()

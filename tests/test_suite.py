@@ -74,7 +74,7 @@ measure = { min_samples = 0, max_secs = 3 }
     axes = "architecture, image_size, mode, precision, memory_format, compile_mode, device, threads, batch_size"
     assert mistakes(text) == [
         "own.toml:1: descripton: unknown key (did you mean 'description'?); "
-        "allowed: description, measure, architectures, sweep, micro",
+        "allowed: description, measure, gate, architectures, sweep, micro",
         f"own.toml:3: measure.precison: unknown key (did you mean 'precision'?); allowed: {budget}",
         "own.toml:4: measure.precision: should be less than 1, not 2",
         "own.toml:7: sweep.0.architecture.0: unknown net 'lenett' (did you mean 'lenet'?); "
@@ -85,7 +85,7 @@ measure = { min_samples = 0, max_secs = 3 }
         "own.toml:10: sweep.0.threads.0: should be greater than 0, not -1 or should be 'all', not -1",
         "own.toml:11: sweep.0.image_size.0: should be a valid integer, unable to parse string as an integer, not 'big' "
         "or should be 'own', not 'big'",
-        f"own.toml:15: sweep.1.presicion: unknown key (did you mean 'precision'?); allowed: {axes}, measure",
+        f"own.toml:15: sweep.1.presicion: unknown key (did you mean 'precision'?); allowed: {axes}, measure, tolerance",
         "own.toml:16: sweep.1.measure.max_secs: unknown key (did you mean 'max_seconds'?); " + f"allowed: {budget}",
         "own.toml:16: sweep.1.measure.min_samples: should be greater than or equal to 1, not 0",
     ]
@@ -327,3 +327,42 @@ def test_a_budget_changes_the_digest(load, before, after):
 )
 def test_a_case_may_take_its_budget_and_what_is_around_it(changes, budget, seconds):
     assert suite.seconds_of(replace(LENET, **changes), Budget(**budget)) == seconds
+
+
+def test_how_much_slower_a_case_may_be_is_its_blocks_word_else_the_suites(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text("""
+[gate]
+tolerance = 0.01
+
+[[sweep]]
+architecture = "lenet"
+mode = "inference"
+tolerance = 0.05
+
+[[sweep]]
+architecture = ["lenet", "alexnet"]
+mode = "inference"
+
+[[micro]]
+operation = "copy"
+size = 4096
+""")
+    machine = Machine(devices=("cpu",), threads=1)
+    found = suite.load(str(path)).tolerances(machine)
+    named = {getattr(case, "architecture", "copy"): share for case, share in found.items()}
+    assert named == {"lenet": 0.05, "alexnet": 0.01, "copy": 0.01}  # the first block that has a case is its own
+    assert set(suite.load("gate").tolerances(machine).values()) == {0.02}
+
+
+def test_a_tolerance_that_makes_no_sense_is_told_with_its_line(mistakes):
+    text = '[gate]\ntolerence = 0.01\n[[sweep]]\narchitecture = "lenet"\ntolerance = 2\n'
+    assert mistakes(text) == [
+        "own.toml:2: gate.tolerence: unknown key (did you mean 'tolerance'?); allowed: tolerance",
+        "own.toml:5: sweep.0.tolerance: should be less than 1, not 2",
+    ]
+
+
+def test_the_gates_own_suite_has_eight_cases_of_one_thread_each():
+    cases = suite.load("gate").cases(Machine(devices=("cpu",), threads=8))
+    assert [case.threads for case in cases] == [1] * 8

@@ -51,7 +51,7 @@ def main() -> None:
 
 def results(folder: Path, index: int, count: int) -> Path:
     """A machine's results: `count` cases, seven samples each."""
-    generator = random.Random(index)  # noqa: S311 - made-up results
+    generator = random.Random(index)
     benchmarks = [
         benchmark(case, [generator.gauss(0.01, 0.0002) * case["batch_size"] ** 0.8 for _ in range(7)])
         for case in itertools.islice(cases(), count)

@@ -76,10 +76,19 @@ def find(name: str) -> None:
     _builder(name)
 
 
+def module_of(name: str) -> str:
+    """The module that the net `name` is built by."""
+    return "torchvision.models" if name.startswith(TORCHVISION) else _path_of(name).partition(":")[0]
+
+
+def _path_of(name: str) -> str:
+    return ARCHITECTURES[name].builder if name in ARCHITECTURES else name
+
+
 def _builder(name: str) -> Callable[[], Any]:
     if name.startswith(TORCHVISION):
         return _torchvision_builder(name.removeprefix(TORCHVISION))
-    path = ARCHITECTURES[name].builder if name in ARCHITECTURES else name
+    path = _path_of(name)
     module_name, _, attribute = path.partition(":")
     try:
         builder = operator.attrgetter(attribute)(importlib.import_module(module_name))
