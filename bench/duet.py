@@ -46,13 +46,18 @@ class Rules:
 
     Attributes:
         threads: that the case may keep busy.
-        cores: how many there are.
-        places: cores that the case may be bound to, if it needs no more of them; empty: it is not bound.
+        cores: those that there are for it; empty where the system does not tell them apart.
+        bind: bind it to as many of them as it has threads, if there are more.
     """
 
     threads: int
-    cores: int
-    places: tuple[int, ...] = ()
+    cores: tuple[int, ...] = ()
+    bind: bool = True
+
+    @property
+    def spare(self) -> bool:
+        """Whether there are more cores than threads."""
+        return self.threads < len(self.cores)
 
 
 @dataclass
@@ -74,14 +79,15 @@ def play(base: Half, head: Half, index: int, coin: random.Random, rules: Rules, 
     """
     halves = (base, head)
     order = [0, 1] if coin.random() < 1 / 2 else [1, 0]
-    cores = coin.sample(rules.places, rules.threads) if rules.threads < len(rules.places) else ()
+    cores = coin.sample(rules.cores, rules.threads) if rules.bind and rules.spare else ()
     loaded = {place: halves[place].load(index, cores) for place in order}
     outcomes = [_outcome(loaded[place]) for place in (0, 1)]
     if any(outcomes):
         return Pair(outcomes=(outcomes[0], outcomes[1]))
     steps, turns = plan(max(loaded[place]["step_seconds"] for place in (0, 1)))
     done = (_Turns(), _Turns())
-    before = host.moment()
+    watched = cores or rules.cores
+    before = host.moment(watched)
     for turn in range(turns):
         for place in order if turn % 2 == 0 else order[::-1]:
             said = halves[place].slice(steps, slower if place == 1 else 0.0)
@@ -90,7 +96,7 @@ def play(base: Half, head: Half, index: int, coin: random.Random, rules: Rules, 
             done[place].said.append(said)
             done[place].medians.append(statistics.median(said["seconds"]))
     own_seconds = sum(done[place].said[-1]["cpu_seconds"] - loaded[place]["cpu_seconds"] for place in (0, 1))
-    company = disturbance(before, host.moment(), own_seconds, rules)
+    company = disturbance(before, host.moment(watched), own_seconds, len(watched), rules.threads)
     peaks = [turns_.said[-1].get("peak_bytes") for turns_ in done]
     compiled = [loaded[place].get("compile_seconds") for place in (0, 1)]
     return Pair(
@@ -117,27 +123,28 @@ def _outcome(said: Mapping[str, Any]) -> Outcome | None:
     return Outcome(Status(found["status"]), found["reason"]) if found else None
 
 
-def disturbance(before: host.Moment, after: host.Moment, own_seconds: float, rules: Rules) -> str:
+def disturbance(before: host.Moment, after: host.Moment, own_seconds: float, cores: int, threads: int) -> str:
     """What disturbed all turns of a case; empty where nothing did.
 
     Over all turns, for the kernel counts whole ticks of 10 ms and knows no better of a single slice.
 
     Args:
         own_seconds: CPU time of both halves meanwhile.
+        cores: how many the moments are of.
     """
     ours = own_seconds + after.own_seconds - before.own_seconds
     rates: dict[str, Any] = host.between(replace(before, own_seconds=0.0), replace(after, own_seconds=ours))
     window = after.at_seconds - before.at_seconds
     launch = Launch(samples=1, warmup_steps=0, steady=True, median_seconds=window, **rates)
-    if (launch.stolen_share or 0.0) * rules.cores > noise.OTHER_CORES:
+    if (launch.stolen_share or 0.0) * cores > noise.OTHER_CORES:
         return f"the hypervisor took {100 * (launch.stolen_share or 0.0):.0f}% of the cores' time"
-    return noise.company(launch, rules.cores - rules.threads, window)
+    return noise.company(launch, cores - threads, window)
 
 
 def _put_aside(said: Mapping[str, Any], rules: Rules) -> str:
     """Whether the process had to make way in this slice; with a thread for each core it has to now and then."""
     allowed = noise.SWITCHES_PER_THREAD * rules.threads * sum(said["seconds"])
-    return "the process was put aside for another" if said["switches"] > allowed and rules.threads < rules.cores else ""
+    return "the process was put aside for another" if rules.spare and said["switches"] > allowed else ""
 
 
 def _clocks(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:

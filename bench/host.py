@@ -34,13 +34,16 @@ class Moment:
     all_seconds: float | None = None
 
 
-def moment() -> Moment:
-    """The counters now."""
+def moment(of_cores: Collection[int] | None = None) -> Moment:
+    """The counters now; of these cores, where they are named, else of all that the kernel has.
+
+    A container that may use some cores sees the load of all the host's: what disturbs it is on its own.
+    """
     usage = resource.getrusage(resource.RUSAGE_SELF)
     own = usage.ru_utime + usage.ru_stime
     cores = {}
     with contextlib.suppress(OSError, ValueError, IndexError):
-        cores = _cores(_STAT.read_text())
+        cores = _cores(_STAT.read_text(), of_cores)
     return Moment(time.perf_counter(), own, usage.ru_nivcsw, **cores)
 
 
@@ -58,11 +61,16 @@ def between(before: Moment, after: Moment) -> dict[str, float | None]:
     }
 
 
-def _cores(stat: str) -> dict[str, float]:
-    """The first line of /proc/stat (proc(5)): user, nice, system, idle, iowait, irq, softirq, steal."""
+def _cores(stat: str, of_cores: Collection[int] | None) -> dict[str, float]:
+    """Lines of /proc/stat (proc(5)): user, nice, system, idle, iowait, irq, softirq, steal."""
+    names = {"cpu"} if of_cores is None else {f"cpu{core}" for core in of_cores}
+    ticks = [line.split()[1:9] for line in stat.splitlines() if line.partition(" ")[0] in names]
+    if len(ticks) != len(names) or not ticks:
+        return {}
     tick_seconds = 1 / os.sysconf("SC_CLK_TCK")
-    ticks = stat.partition("\n")[0].split()[1:9]
-    user, nice, system, idle, iowait, irq, softirq, steal = (int(count) * tick_seconds for count in ticks)
+    user, nice, system, idle, iowait, irq, softirq, steal = (
+        sum(map(int, counts)) * tick_seconds for counts in zip(*ticks, strict=True)
+    )
     busy = user + nice + system + irq + softirq
     return {"busy_seconds": busy, "stolen_seconds": steal, "all_seconds": busy + idle + iowait + steal}
 

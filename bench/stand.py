@@ -167,8 +167,7 @@ class Stand:
         index = next(place for place, wanted in enumerate(self._wanted[0]) if wanted.case == each.case)
         second = halves[2] if each.control else halves[1]
         on_host = each.case.device == "cpu"
-        places = host.fastest_cores() if on_host else ()
-        rules = Rules(each.case.threads if on_host else 1, self.machine(0).threads, places)
+        rules = Rules(each.case.threads if on_host else 1, host.fastest_cores(), bind=on_host)
         return play(halves[0], second, index, coin, rules, each.injected)
 
     @contextmanager

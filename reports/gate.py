@@ -31,7 +31,8 @@ class Row:
     Attributes:
         figures: None where there was nothing to compute.
         reason: of a verdict that needs one.
-        noisy: reasons of either record.
+        noisy: what makes it less certain: reasons of either record, turns or pairs that do not count.
+        tolerance: slower by this share is no regression; None where no figure was judged by it.
     """
 
     case: str
@@ -40,6 +41,7 @@ class Row:
     figures: Judged | None = None
     reason: str = ""
     noisy: tuple[str, ...] = ()
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,8 @@ def _judged(pairs: Sequence[tuple[Record, Record]], measure: str, tolerance: flo
     found = judge(differences, [tolerance] * len(there), [worst] * len(there))
     for (before, after), figures in zip(there, found, strict=True):
         noisy = tuple(reason for record in (before, after) for reason in _noisy(record))
-        yield Row(before.id, measure, figures.verdict, figures, noisy=noisy if measure == "time" else ())
+        noisy = noisy if measure == "time" else ()
+        yield Row(before.id, measure, figures.verdict, figures, noisy=noisy, tolerance=tolerance)
 
 
 def _launches(record: Record) -> tuple[Launch, ...]:
@@ -202,3 +205,9 @@ def require_baseline(path: Path) -> None:
         raise NoBaseError(
             f"--baseline {path}: no such file; measure it: pytest bench/ --launches 5 --benchmark-json=FILE"
         )
+
+
+def no_base(reason: str, base: str) -> Gate:
+    """What there is to say where nothing can be held against: no pass."""
+    row = Row("all cases", "time", Verdict.INCOMPARABLE, reason=reason)
+    return Gate((row,), None, TOLERANCE, "nothing was measured", base, "")

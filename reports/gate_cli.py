@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -79,6 +80,8 @@ def gate(
     Exit code: 0 pass, 1 regressed or missing, 2 a mistake of the command line, 3 inconclusive (with --strict),
     4 incomparable or no baseline, 5 nothing compared, 6 invalid run, 130 interrupted.
     """
+    from reports.gate import no_base
+
     try:
         if _way(head, base, base_python, baseline) == "baseline":
             assert head is not None
@@ -88,8 +91,8 @@ def gate(
             wish = _wish(suite, axis, pairs, budget, detect, tolerance, inject, journal, resume, seed)
             found = _live(wish, base, base_python, head_python)
     except NoBaseError as error:
-        print(f"dlhw: {error}", file=sys.stderr)
-        raise typer.Exit(4) from error
+        _say(str(error))
+        found = no_base(str(error), str(base or base_python or baseline))
     except KeyboardInterrupt as error:
         print(f"\ndlhw: interrupted; what was measured is in {journal}: go on with --resume", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from error
@@ -154,11 +157,22 @@ def _live(wish: "Wish", base: str | None, base_python: str | None, head_python: 
             both = sides.of_interpreters(str(base_python), head_python or sys.executable, Path.cwd(), Path(scratch))
         _say(f"base: {both[0].label}")
         _say(f"head: {both[1].label}")
-        return gate_live.run(wish, both, _say)
+        return gate_live.run(wish, both, _say, _step)
 
 
 def _say(text: str) -> None:
-    print(f"dlhw: {text}", file=sys.stderr, flush=True)
+    print(f"{CLEAR if sys.stderr.isatty() else ''}dlhw: {text}", file=sys.stderr, flush=True)
+
+
+def _step(text: str) -> None:
+    """What happens just now: on a terminal alone, in a line that the next one takes the place of."""
+    if sys.stderr.isatty():
+        print(f"{CLEAR}dlhw: {text}"[: shutil.get_terminal_size().columns + len(CLEAR) - 1], end="", file=sys.stderr)
+        sys.stderr.flush()
+
+
+CLEAR = "\r\x1b[K"
+"""To the line's beginning, and away with what stands in it (ECMA-48, EL)."""
 
 
 def _tell(

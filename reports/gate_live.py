@@ -72,8 +72,12 @@ class Ground:
         return [case for name, case in self.cases.items() if name not in self.settled]
 
 
-def run(wish: Wish, sides: "tuple[Side, Side]", say: Say) -> Gate:
+def run(wish: Wish, sides: "tuple[Side, Side]", say: Say, step: Say = lambda _: None) -> Gate:
     """Measure both sides and judge.
+
+    Args:
+        say: is told what a person should know, a line each.
+        step: is told each small step.
 
     Raises:
         NoBaseError: base cannot be measured at all.
@@ -87,10 +91,11 @@ def run(wish: Wish, sides: "tuple[Side, Side]", say: Say) -> Gate:
         journal = GateJournal(wish.journal, _key(stand, ground, wish), resume=wish.resume)
         plan, seed, entries = _plan(stand, ground, wish, journal)
         say(plan.sentence() if plan.seen else "nothing that both sides can measure")
-        rounds = _Rounds(stand, ground, plan, seed, journal, entries, say)
+        rounds = _Rounds(stand, ground, plan, seed, journal, entries, say, step)
         with journal:
             rounds.look()
-            terms = Terms(tolerances=ground.tolerances, confirm=plan.confirm, detect=wish.detect)
+            remembered = {case: noise.sd for case, noise in gate_plan.kept(stand.fingerprints[1]).items()}
+            terms = Terms(tolerances=ground.tolerances, confirm=plan.confirm, detect=wish.detect, remembered=remembered)
             rounds.confirm(terms)
         found = judge_pairs(
             rounds.entries, terms, base=sides[0].label, head=sides[1].label, notes=tuple(_notes(stand, ground))
@@ -165,7 +170,12 @@ def _plan(
 
     if journal.taken is not None:
         header = journal.taken
-        return Plan(**header["plan"]), int(header["seed"]), list(journal.entries)
+        try:
+            return Plan(**header["plan"]), int(header["seed"]), list(journal.entries)
+        except (LookupError, TypeError, ValueError) as error:
+            raise DlhwError(
+                f"{wish.journal}: its first line is damaged ({error}); start anew without --resume"
+            ) from error
     measurable = [case.id for case in ground.measurable]
     found = gate_plan.plan(
         {name: ground.tolerances[name] for name in measurable},
@@ -183,10 +193,10 @@ class _Rounds:
 
     def __init__(
         self, stand: "Stand", ground: Ground, plan: Plan, seed: int, journal: GateJournal, entries: list[Entry],
-        say: Say,
+        say: Say, step: Say,
     ) -> None:  # fmt: skip
         self._stand, self._ground, self._plan, self._seed = stand, ground, plan, seed
-        self._journal, self._say = journal, say
+        self._journal, self._say, self._step = journal, say, step
         self.entries = entries
 
     def look(self) -> None:
@@ -223,7 +233,8 @@ class _Rounds:
             if not left:
                 continue
             coin = random.Random(f"{self._seed} {stage} {number}")  # noqa: S311 - not for secrets
-            for play, pair, seconds in self._stand.pair(left, coin):
+            for place, (play, pair, seconds) in enumerate(self._stand.pair(left, coin), 1):
+                self._step(f"pair {number} of {pairs}: {place} of {len(left)}, {play.case.id}")
                 entry = Entry(
                     stage=stage, number=number, case=play.case.id, control=play.control, injected=play.injected,
                     seconds=seconds, pair=pair,

@@ -53,11 +53,13 @@ class Terms:
         tolerances: case id -> slower by this share is no regression; all cases of base or head, in their order.
         confirm: pairs of stage 2.
         detect: a case passes when it is surely less slow than this share; None: `BEYOND` its tolerance.
+        remembered: case id -> sd of a pair's log ratio in earlier runs on this machine.
     """
 
     tolerances: Mapping[str, float]
     confirm: int
     detect: float | None = None
+    remembered: Mapping[str, float] = field(default_factory=dict)
 
     def worst(self, case: str) -> float:
         """The share by which a case that passes is surely not slower."""
@@ -106,6 +108,16 @@ class Judgement:
         if reasons.total() <= MOST_DISTURBED * len(turns):
             return ""
         return f"{reasons.most_common(1)[0][0]}; {reasons.total()} of {len(turns)} turns were disturbed"
+
+    def seen(self, case: str, found: Difference) -> float:
+        """The smallest slowdown, as a ratio, that would have been called REGRESSED four times in five.
+
+        By the noise of this run, or by what is remembered of the machine where that is more: six pairs that happened to
+        agree are no quieter machine.
+        """
+        error = max(found.error, self.terms.remembered.get(case, 0.0) / math.sqrt(found.launches[0]))
+        cases = max(1, len(self.judged))
+        return smallest_confirmed(replace(found, error=error), self.terms.confirm, self.terms.tolerances[case], cases)
 
     def candidates(self) -> list[str]:
         """Cases that stage 2 has to look at."""
@@ -204,20 +216,19 @@ def _left_out(run: Judgement) -> Iterable[tuple[str, str]]:
 
 def _judged(run: Judgement, case: str) -> Row:
     first, tolerance, worst = run.first.of("")[case], run.terms.tolerances[case], run.terms.worst(case)
-    seen = smallest_confirmed(first, run.terms.confirm, tolerance, len(run.judged))
-    remarks = [*_remarks(run, case)]
+    seen = run.seen(case, first)
+    second, reason = run.second.of("").get(case), ""
+    decides = first
     if case not in run.candidates():
         verdict = Verdict.IMPROVED if _improved(run, case) else passed(first, worst)
-        return Row(case, "time", verdict, figures(first, verdict, tolerance, seen), noisy=tuple(remarks))
-    second = run.second.of("").get(case)
-    if second is None:
-        reason = "slower by the first pairs; not confirmed, for the run ended before"
-        verdict = Verdict.INCONCLUSIVE
-        return Row(case, "time", verdict, figures(first, verdict, tolerance, seen), reason, tuple(remarks))
-    confirmed = confirms(second, tolerance, len(run.judged))
-    verdict = Verdict.REGRESSED if confirmed else passed(second, worst)
-    reason = f"{'confirmed' if confirmed else 'flagged, not confirmed'} by {second.launches[0]} fresh pairs"
-    return Row(case, "time", verdict, figures(second, verdict, tolerance, seen), reason, tuple(remarks))
+    elif second is None:
+        verdict, reason = Verdict.INCONCLUSIVE, "slower by the first pairs; not confirmed, for the run ended before"
+    else:
+        decides, confirmed = second, confirms(second, tolerance, len(run.judged))
+        verdict = Verdict.REGRESSED if confirmed else passed(second, worst)
+        reason = f"{'confirmed' if confirmed else 'flagged, not confirmed'} by {second.launches[0]} fresh pairs"
+    found = figures(decides, verdict, tolerance, seen)
+    return Row(case, "time", verdict, found, reason, tuple(_remarks(run, case)), tolerance)
 
 
 def _improved(run: Judgement, case: str) -> bool:
@@ -250,17 +261,16 @@ def _controls(run: Judgement) -> Iterable[Row]:
         margin = math.log1p(CONTROL_MARGIN * tolerance)
         off = 2 * min(upper_p(found, margin), upper_p(turned(found), margin)) <= CONTROL_ALPHA / len(negatives)
         verdict = Verdict.INVALID if off else Verdict.PASS
-        seen = smallest_confirmed(found, run.terms.confirm, tolerance, max(1, len(run.judged)))
-        yield Row(case, f"base against base, stage {stage}", verdict, figures(found, verdict, tolerance, seen))
+        shown = figures(found, verdict, tolerance, run.seen(case, found))
+        yield Row(case, f"base against base, stage {stage}", verdict, shown)
     for case, found in run.first.of("positive").items():
         tolerance = run.terms.tolerances[case]
         put_in = next(entry.injected for entry in run.entries if (entry.case, entry.control) == (case, "positive"))
         verdict = Verdict.REGRESSED if upper_p(found, math.log1p(tolerance)) <= CANDIDATE else Verdict.PASS
-        seen = smallest_confirmed(found, run.terms.confirm, tolerance, max(1, len(run.judged)))
         reason = (
             f"slowed down by {100 * put_in:.1f} % on purpose: {'seen' if verdict is Verdict.REGRESSED else 'missed'}"
         )
-        yield Row(case, POSITIVE, verdict, figures(found, verdict, tolerance, seen), reason)
+        yield Row(case, POSITIVE, verdict, figures(found, verdict, tolerance, run.seen(case, found)), reason)
 
 
 POSITIVE = "base against slowed base"
@@ -309,4 +319,7 @@ def _family(found: Mapping[str, Difference], tolerances: Mapping[str, float], me
     """One measure of all cases: a family of its own, with an error of its own."""
     shares = [tolerances[case] for case in found]
     judged = judge(list(found.values()), shares, [share + BEYOND for share in shares])
-    return [Row(case, measure, each.verdict, each) for case, each in zip(found, judged, strict=True)]
+    return [
+        Row(case, measure, each.verdict, each, tolerance=tolerances[case])
+        for case, each in zip(found, judged, strict=True)
+    ]

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import shutil
 import signal
 from dataclasses import replace
 
@@ -20,8 +21,7 @@ from suites.case import Budget
 from suites.micro import Micro
 
 BUDGET = Budget(warmup_seconds=0.05)
-ALONE = Rules(threads=1, cores=64)
-"""Whatever else runs where the tests do leaves cores free."""
+ALONE = Rules(threads=1)
 
 
 class Machine:
@@ -122,7 +122,7 @@ def test_both_are_bound_to_the_same_cores_and_different_pairs_to_different_ones(
     seen = set()
     for seed in range(20):
         machine, base, head = halves()
-        play(base, head, 0, random.Random(seed), Rules(threads=1, cores=4, places=(0, 2, 5)))
+        play(base, head, 0, random.Random(seed), Rules(threads=1, cores=(0, 2, 5)))
         assert machine.cores[0] == machine.cores[1]
         seen.add(machine.cores[0])
     assert seen == {(0,), (2,), (5,)}
@@ -130,7 +130,10 @@ def test_both_are_bound_to_the_same_cores_and_different_pairs_to_different_ones(
 
 def test_a_case_that_needs_all_cores_is_bound_to_none():
     machine, base, head = halves()
-    play(base, head, 0, random.Random(1), Rules(threads=2, cores=2, places=(0, 1)))
+    play(base, head, 0, random.Random(1), Rules(threads=2, cores=(0, 1)))
+    assert machine.cores == [(), ()]
+    machine, base, head = halves()
+    play(base, head, 0, random.Random(1), Rules(threads=1, cores=(0, 1), bind=False))
     assert machine.cores == [(), ()]
 
 
@@ -156,24 +159,24 @@ def moments(*, others=0.0, stolen=0.0, known=True):
 
 
 @pytest.mark.parametrize(
-    ("rules", "parts", "reason"),
+    ("cores", "threads", "parts", "reason"),
     [
-        (Rules(1, 2), {}, ""),
-        (Rules(1, 2), {"others": 0.5}, ""),  # the other core is free to be used
-        (Rules(1, 2), {"others": 0.8}, "other processes used 1.6 cores meanwhile"),
-        (Rules(2, 2), {"others": 0.5}, "other processes used 1.0 cores meanwhile"),
-        (Rules(2, 2), {"others": 0.04}, ""),
-        (Rules(1, 2), {"stolen": 0.2}, "the hypervisor took 20% of the cores' time"),
-        (Rules(1, 2), {"stolen": 0.02}, ""),
-        (Rules(1, 1), {"known": False}, ""),
+        (2, 1, {}, ""),
+        (2, 1, {"others": 0.5}, ""),  # the other core is free to be used
+        (2, 1, {"others": 0.8}, "other processes used 1.6 cores meanwhile"),
+        (2, 2, {"others": 0.5}, "other processes used 1.0 cores meanwhile"),
+        (2, 2, {"others": 0.04}, ""),
+        (2, 1, {"stolen": 0.2}, "the hypervisor took 20% of the cores' time"),
+        (2, 1, {"stolen": 0.02}, ""),
+        (0, 1, {"known": False}, ""),
     ],
 )
-def test_what_disturbs_all_turns(rules, parts, reason):
+def test_what_disturbs_all_turns(cores, threads, parts, reason):
     before, after = moments(**parts)
-    assert disturbance(before, after, 0.48, rules) == reason  # and 0.02 s of the controller
+    assert disturbance(before, after, 0.48, cores, threads) == reason  # and 0.02 s of the controller
 
 
-@pytest.mark.parametrize(("rules", "counts"), [(Rules(1, 64), False), (Rules(64, 64), True)])
+@pytest.mark.parametrize(("rules", "counts"), [(Rules(1, (0, 1)), False), (Rules(2, (0, 1)), True)])
 def test_a_turn_in_which_a_half_was_put_aside_counts_for_neither(rules, counts):
     _, base, head = halves(more={"switches": 1})
     found = play(base, head, 0, random.Random(1), rules)
@@ -182,7 +185,7 @@ def test_a_turn_in_which_a_half_was_put_aside_counts_for_neither(rules, counts):
     assert (set(found.disturbed) != put_aside) == counts
     _, base, head = halves(more={"switches": 1}, head=0.1)  # one in so long a time is nothing
     base.step = 0.1
-    assert set(play(base, head, 0, random.Random(1), Rules(1, 64)).disturbed) == {""}
+    assert set(play(base, head, 0, random.Random(1), Rules(1, (0, 1))).disturbed) == {""}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +232,7 @@ def real(reference):
 
 def test_two_real_processes_take_turns(real):
     (base, head), workers = real
-    found = play(base, head, 0, random.Random(1), Rules(1, 64, tuple(os.sched_getaffinity(0))))
+    found = play(base, head, 0, random.Random(1), Rules(1, tuple(os.sched_getaffinity(0))))
     assert found.outcomes == (None, None)
     assert len(found.base) == len(found.head) >= duet.FEWEST_TURNS
     assert min(*found.base, *found.head) > 0
@@ -275,3 +278,15 @@ def test_a_process_that_imported_other_code_is_a_failure(reference):
         found = half.load(0, ())["outcome"]
     assert found["status"] is Status.FAILED
     assert found["reason"].endswith("suites/architectures/lenet.py")
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_case_has_its_compile_time_and_finds_no_kernels():
+    case = replace(LENET, compile_mode="default", threads=1)
+    with Worker() as template, Worker(fork=False) as worker:
+        launcher = Launcher(template)
+        wanted, cache = [Wanted(case, launcher.reference(case))], launcher.compiler_cache(case)
+        half = WorkerHalf(worker, wanted, [BUDGET], compiler_cache=cache)
+        first, again = half.load(0, ()), half.load(0, ())
+    assert first["outcome"] is again["outcome"] is None
+    assert min(first["compile_seconds"], again["compile_seconds"]) > 100 * first["step_seconds"]  # cold both times

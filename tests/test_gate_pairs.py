@@ -75,6 +75,12 @@ def test_what_pass_excludes():
     assert row(judged(three, tolerance=0.03, detect=0.031)).verdict is Verdict.INCONCLUSIVE
 
 
+def test_six_pairs_that_happened_to_agree_are_no_quieter_machine():
+    own = row(judged(entries(LENET))).figures.seen
+    assert row(judged(entries(LENET), remembered={LENET: 0.0001})).figures.seen == own
+    assert row(judged(entries(LENET), remembered={LENET: 0.02})).figures.seen > 1.05 > own
+
+
 def test_faster_is_improved():
     assert row(judged(entries(LENET, -0.1))).verdict is Verdict.IMPROVED
 
@@ -255,7 +261,7 @@ def test_the_gate_is_red_on_recorded_pairs_with_one_case_slower():
 
 
 def test_a_recorded_run_is_green_and_red_when_its_raw_slices_are_slower():
-    _, found = read(DATA / "same_code.journal.jsonl")
+    _, found = read(DATA / "same_code.jsonl")
     names = dict.fromkeys(each.case for each in found if not each.control)
     green = judged(found, *names)
     assert (green.invalid, green.exit_code(strict=False)) == ("", 0)

@@ -356,6 +356,8 @@ def test_a_gate_is_drawn_alone(browser, tmp_path):
     drawn = {plot["id"]: plot for plot in found.plots()}
     assert drawn.keys() == {"gate-1", "gate-1-controls", "gate-1-pairs"}
     assert all(plot["points"] and plot["width"] > 200 and plot["height"] > 100 for plot in drawn.values())
+    found.page.click("#gate-1 summary")
+    found.page.wait_for_selector("#gate-1 tbody tr")
     assert found.rows("gate-1")[0][:3] == ["REGRESSED", CASES[0], "time"]
     assert found.page.evaluate("window.hostile") is None
     found.context.close()
