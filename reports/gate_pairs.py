@@ -31,6 +31,8 @@ BEYOND = 0.03
 """A case passes when it is surely no slower than this beyond its tolerance."""
 MOST_DISTURBED = 0.2
 """With more of its turns disturbed a case is not judged."""
+TOLD = 0.05
+"""With fewer there is nothing to tell: on a quiet machine, too, a process is put aside now and then."""
 CONTROL_ALPHA = 0.01
 """The chance that any negative control of a clean run says otherwise."""
 CONTROL_MARGIN = 0.25
@@ -228,7 +230,13 @@ def _judged(run: Judgement, case: str) -> Row:
         verdict = Verdict.REGRESSED if confirmed else passed(second, worst)
         reason = f"{'confirmed' if confirmed else 'flagged, not confirmed'} by {second.launches[0]} fresh pairs"
     found = figures(decides, verdict, tolerance, seen)
+    reason = "; ".join(filter(None, [reason, _injected(run, case)]))
     return Row(case, "time", verdict, found, reason, tuple(_remarks(run, case)), tolerance)
+
+
+def _injected(run: Judgement, case: str) -> str:
+    share = max((entry.injected for entry in run.entries if (entry.case, entry.control) == (case, "")), default=0.0)
+    return f"head slowed down by {100 * share:g} % on purpose" if share else ""
 
 
 def _improved(run: Judgement, case: str) -> bool:
@@ -238,18 +246,15 @@ def _improved(run: Judgement, case: str) -> bool:
 
 
 def _remarks(run: Judgement, case: str) -> Iterable[str]:
-    """What a reader of the row must know: turns and pairs that do not count, a slowdown that was put in."""
+    """What a reader of the row must know: turns and pairs that do not count."""
     found = run.pairs(case)
     turns = [reason for pair in found for reason in pair.disturbed]
-    if any(turns):
+    if sum(map(bool, turns)) > TOLD * len(turns):
         reason = Counter(filter(None, turns)).most_common(1)[0][0]
         yield f"{sum(map(bool, turns))} of {len(turns)} turns do not count: {reason}"
     lost = [outcome for pair in found for outcome in pair.outcomes if outcome]
     if lost:
         yield f"{len(lost)} of {len(found)} pairs lost: {_said(lost[0])}"
-    injected = max((entry.injected for entry in run.entries if (entry.case, entry.control) == (case, "")), default=0.0)
-    if injected:
-        yield f"head slowed down by {100 * injected:g} % on purpose"
 
 
 def _controls(run: Judgement) -> Iterable[Row]:

@@ -129,6 +129,13 @@ def test_a_case_that_was_disturbed_too_often_is_invalid(share, verdict):
         assert (row(found).reason, found.exit_code(strict=False)) == (reason, 6)
 
 
+@pytest.mark.parametrize(("share", "told"), [(0.04, []), (0.12, ["36 of 300 turns do not count"])])
+def test_turns_that_do_not_count_are_told_where_they_are_many(share, told):
+    parts = disturbed(share, 50)
+    found = row(judged([entry(LENET, offset, number=n, **parts) for n, offset in enumerate(SPREAD)]))
+    assert [text.partition(":")[0] for text in found.noisy] == told
+
+
 def controls(negative=0.0, positive=0.06):
     return [
         *entries(LENET, negative, control="negative"),
@@ -165,7 +172,7 @@ def test_a_run_that_misses_what_was_put_in_is_invalid():
 
 def test_a_slowdown_that_was_put_into_head_is_told():
     found = row(judged(entries(LENET, 0.0, injected=0.05)))
-    assert found.noisy == ("head slowed down by 5 % on purpose",)
+    assert (found.reason, found.noisy) == ("head slowed down by 5 % on purpose", ())
 
 
 def test_a_shift_of_all_is_one_finding():
