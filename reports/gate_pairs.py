@@ -117,9 +117,12 @@ class Judgement:
         By the noise of this run, or by what is remembered of the machine where that is more: six pairs that happened to
         agree are no quieter machine.
         """
-        error = max(found.error, self.terms.remembered.get(case, 0.0) / math.sqrt(found.launches[0]))
-        cases = max(1, len(self.judged))
-        return smallest_confirmed(replace(found, error=error), self.terms.confirm, self.terms.tolerances[case], cases)
+        tolerance, cases = self.terms.tolerances[case], max(1, len(self.judged))
+        own = smallest_confirmed(found, self.terms.confirm, tolerance, cases)
+        if case not in self.terms.remembered:
+            return own
+        known = replace(found, error=self.terms.remembered[case] / math.sqrt(found.launches[0]))
+        return max(own, smallest_confirmed(known, self.terms.confirm, tolerance, cases, certain=True))
 
     def candidates(self) -> list[str]:
         """Cases that stage 2 has to look at."""

@@ -95,7 +95,9 @@ def confirmation_level(cases: int) -> float:
     return min(CANDIDATE, ALPHA / (cases * CANDIDATE))
 
 
-def smallest_confirmed(found: Difference, confirm: int, tolerance: float, cases: int) -> float:
+def smallest_confirmed(
+    found: Difference, confirm: int, tolerance: float, cases: int, *, certain: bool = False
+) -> float:
     """The slowdown, as a ratio, that both stages together call REGRESSED with 80 % power, by this noise.
 
     How large the noise truly is, six pairs tell only roughly; the power is the mean over what it may be, sd^2 being
@@ -104,9 +106,12 @@ def smallest_confirmed(found: Difference, confirm: int, tolerance: float, cases:
     Args:
         found: of stage 1, whose noise is stage 2's too.
         confirm: pairs of stage 2.
+        certain: the noise is known, from many pairs.
     """
     from scipy.stats import chi2
 
+    if certain:
+        return _smallest(found, confirm, tolerance, cases, [1.0])
     shares = [(place + 0.5) / QUANTILES for place in range(QUANTILES)]
     factors = [math.sqrt(found.freedom / value) for value in chi2.ppf(shares, found.freedom)]
     return _smallest(found, confirm, tolerance, cases, factors)
@@ -156,4 +161,4 @@ def pairs_needed(sd: float, tolerance: float, detect: float, cases: int, most: i
 def planned(pairs: int, sd: float, tolerance: float, cases: int) -> float:
     """The slowdown, as a ratio, that so many pairs in each stage will let be seen if a pair has just this noise."""
     expected = Difference(0.0, sd / math.sqrt(pairs), pairs - 1, (pairs, pairs))
-    return _smallest(expected, pairs, tolerance, cases, [1.0])
+    return smallest_confirmed(expected, pairs, tolerance, cases, certain=True)

@@ -78,7 +78,7 @@ def test_what_pass_excludes():
 def test_six_pairs_that_happened_to_agree_are_no_quieter_machine():
     own = row(judged(entries(LENET))).figures.seen
     assert row(judged(entries(LENET), remembered={LENET: 0.0001})).figures.seen == own
-    assert row(judged(entries(LENET), remembered={LENET: 0.02})).figures.seen > 1.05 > own
+    assert row(judged(entries(LENET), remembered={LENET: 0.02})).figures.seen > 1.04 > own
 
 
 def test_faster_is_improved():
