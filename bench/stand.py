@@ -4,7 +4,6 @@ A pair is three fresh processes: base, head, and base once more, its twin, for t
 under names, hash seeds and environments whose sizes differ from pair to pair: none of it is to favour one side.
 """
 
-import itertools
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -223,8 +222,4 @@ def controls(cases: Sequence[AnyCase], injected: float, coin: random.Random) -> 
     """Four cases of base against base, and two of them, or others, with base slowed down."""
     chosen = coin.sample(list(cases), min(NEGATIVES, len(cases)))
     slowed = coin.sample(list(cases), min(POSITIVES, len(cases)))
-    return list(
-        itertools.chain(
-            (Play(case, "negative") for case in chosen), (Play(case, "positive", injected) for case in slowed)
-        )
-    )
+    return [*(Play(case, "negative") for case in chosen), *(Play(case, "positive", injected) for case in slowed)]

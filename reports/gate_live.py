@@ -15,7 +15,7 @@ from bench.pair import Entry
 from reports import gate_plan
 from reports.compare import differing
 from reports.gate import Gate
-from reports.gate_pairs import Judgement, Terms, candidates, judge_pairs
+from reports.gate_pairs import Judgement, Terms, judge_pairs
 from reports.gate_plan import Plan
 from suites import units
 from suites.cases import AnyCase
@@ -213,10 +213,10 @@ class _Rounds:
         """Stage 2: the candidates by fresh pairs, and base against itself in the same."""
         from bench.stand import NEGATIVES, Play
 
-        names = candidates(self.entries, terms)
+        run_ = Judgement(self.entries, terms)
+        names = run_.candidates()
         if not names:
             return
-        run_ = Judgement(self.entries, terms)
         first = run_.first.of("")
         noise = [(first[n].error * math.sqrt(first[n].launches[0]), terms.tolerances[n]) for n in names]
         count = gate_plan.confirming(noise, self._plan.confirm, len(run_.judged))

@@ -31,6 +31,8 @@ BEYOND = 0.03
 """A case passes when it is surely no slower than this beyond its tolerance."""
 MOST_DISTURBED = 0.2
 """With more of its turns disturbed a case is not judged."""
+MOST_LOST = 1 / 3
+"""With more of its pairs lost to a side that failed a case is not judged either."""
 TOLD = 0.05
 """With fewer there is nothing to tell: on a quiet machine, too, a process is put aside now and then."""
 CONTROL_ALPHA = 0.01
@@ -96,7 +98,8 @@ class Judgement:
         object.__setattr__(self, "first", first)
         object.__setattr__(self, "second", _look(self.entries, 2, first.prior))
         there = first.of("")
-        fine = (case for case in self.terms.tolerances if case in there and not self.disturbance(case))
+        fine = (case for case in self.terms.tolerances
+                if case in there and not self.disturbance(case) and not self.unreliable(case))  # fmt: skip
         object.__setattr__(self, "judged", tuple(fine))
 
     def pairs(self, case: str, control: Control = "") -> list[Pair]:
@@ -110,6 +113,11 @@ class Judgement:
         if reasons.total() <= MOST_DISTURBED * len(turns):
             return ""
         return f"{reasons.most_common(1)[0][0]}; {reasons.total()} of {len(turns)} turns were disturbed"
+
+    def unreliable(self, case: str) -> bool:
+        """Whether too many pairs were lost: code that fails now and then is not judged by the times it does not."""
+        found = self.pairs(case)
+        return sum(any(pair.outcomes) for pair in found) > MOST_LOST * len(found)
 
     def seen(self, case: str, found: Difference) -> float:
         """The smallest slowdown, as a ratio, that would have been called REGRESSED four times in five.
@@ -139,11 +147,6 @@ def _look(entries: Iterable[Entry], stage: int, prior: Prior | None) -> Look:
     raw = {key: paired(found) for key, found in ratios.items() if len(found) >= FEWEST_LAUNCHES}
     known = prior or shared(list(raw.values()))
     return Look(dict(zip(raw, moderated(list(raw.values()), known), strict=True)), known)
-
-
-def candidates(entries: Sequence[Entry], terms: Terms) -> list[str]:
-    """Cases that fresh pairs have to confirm."""
-    return Judgement(entries, terms).candidates()
 
 
 def judge_pairs(entries: Sequence[Entry], terms: Terms, **about: Any) -> Gate:

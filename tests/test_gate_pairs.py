@@ -12,7 +12,7 @@ from scipy import stats
 
 from bench.gate_journal import read
 from bench.record import Status
-from reports.gate_pairs import POSITIVE, Judgement, Terms, candidates, judge_pairs
+from reports.gate_pairs import POSITIVE, Judgement, Terms, judge_pairs
 from reports.judging import Verdict
 from reports.pairs import confirms
 
@@ -66,7 +66,7 @@ def test_a_candidate_whose_confirmation_is_missing_is_inconclusive():
 def test_slower_within_the_tolerance_of_the_case_is_no_candidate():
     slower = entries(LENET, 0.05) + entries(OTHER, 0.05)
     own = Terms(tolerances={LENET: 0.02, OTHER: 0.06}, confirm=6)
-    assert candidates(slower, own) == [LENET]
+    assert Judgement(slower, own).candidates() == [LENET]
 
 
 def test_what_pass_excludes():
@@ -113,6 +113,16 @@ def test_what_neither_side_can_do_is_left_out_and_said():
 def test_a_pair_that_was_lost_is_told_and_the_rest_is_judged():
     found = row(judged([*entries(LENET), lost(LENET, head="killed by SIGKILL", number=7)]))
     assert (found.verdict, found.noisy) == (Verdict.PASS, ("1 of 7 pairs lost: crashed: killed by SIGKILL",))
+
+
+@pytest.mark.parametrize(("times", "verdict"), [(3, Verdict.PASS), (4, Verdict.INVALID)])
+def test_code_that_fails_now_and_then_does_not_pass(times, verdict):
+    failing = [lost(LENET, head="killed by SIGSEGV", number=7 + n) for n in range(times)]
+    found = judged([*entries(LENET), *failing])
+    assert row(found).verdict is verdict
+    if verdict is Verdict.INVALID:
+        reason = "6 of 10 pairs were measured; crashed: killed by SIGSEGV"
+        assert (row(found).reason, found.exit_code(strict=False)) == (reason, 6)
 
 
 def disturbed(share, count=10):
@@ -278,7 +288,7 @@ def test_a_recorded_run_is_green_and_red_when_its_raw_slices_are_slower():
         else each
         for each in found
     ]
-    assert candidates(slower, terms(*names)) == [next(iter(names))]
+    assert Judgement(slower, terms(*names)).candidates() == [next(iter(names))]
     fresh = [replace(each, stage=2) for each in slower if not each.control and each.case == next(iter(names))]
     red = judged(slower + fresh, *names)
     assert [each.case for each in red.rows if each.verdict is Verdict.REGRESSED] == [next(iter(names))]
