@@ -6,7 +6,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reports.frames import load as load
+    from reports.results.frames import load as load
 
 __all__ = ["load"]
 
@@ -14,7 +14,7 @@ __all__ = ["load"]
 def __getattr__(name: str) -> object:
     """Import `load` when it is asked for: it needs pandas, which `dlhw --help` does not."""
     if name == "load":
-        from reports.frames import load
+        from reports.results.frames import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

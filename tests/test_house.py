@@ -6,18 +6,22 @@ import sys
 from functools import cache
 
 import pytest
-from conftest import ROOT
-from samples import measured, write
 
-from bench.record import Traffic
+from bench.records.record import Traffic
+from tests.support.runner import ROOT
+from tests.support.samples import measured, write
 
 PACKAGES = ("suites", "bench", "reports")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-OF_BENCH = {
-    "bench.record", "bench.summary", "bench.journal", "bench.findings", "bench.ceilings", "bench.curves",
-    "bench.answers", "bench.pair", "bench.gate_journal", "bench.cache",
-}  # fmt: skip
-LAZY_OF_BENCH = {"bench.launch", "bench.launcher", "bench.sweep", "bench.doctor", "bench.stand", "bench.sides"}
+ROOMS = (
+    ({"suites"},),
+    ({"bench.records"}, {"bench.machine"}, {"bench.worker", "bench.controller"}, {"bench.sweep", "bench.doctor"},
+     {"bench.gate"}),
+    ({"reports.results", "reports.references"}, {"reports.analysis"}, {"reports.gate"}, {"reports.page"},
+     {"reports.cli"}),
+)  # fmt: skip
+"""Packages in the order of their imports; in each its floors from the ground up, and on each its rooms."""
+TORCH_ROOMS = ("bench.worker", "suites.architectures")
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "scipy", "plotly", "jinja2", "pytest", "pytest_benchmark"}
 LISTS_MODULES = """
 import sys
@@ -82,37 +86,93 @@ def modules_after(*arguments, folder):
     return set(run_python("-c", LISTS_MODULES, *map(str, arguments), folder=folder).stderr.splitlines()[-1].split())
 
 
+def room_of(module):
+    """The room that a module is in, as ROOMS names it; None for a package itself and for tests of the suite."""
+    rooms = [room for floors in ROOMS for floor in floors for room in floor]
+    return next((room for room in rooms if module == room or module.startswith(f"{room}.")), None)
+
+
+def place_of(module):
+    """(package, floor) of a module; the lower may not import the higher."""
+    room = room_of(module)
+    return next(
+        (package, floor)
+        for package, floors in enumerate(ROOMS)
+        for floor, rooms in enumerate(floors)
+        if room in rooms
+    )  # fmt: skip
+
+
+def wall_between(importer, imported):
+    """Why `importer` may not import `imported`; empty where it may."""
+    if imported.partition(".")[0] == "tests":
+        return "tests are imported by tests alone"
+    if room_of(importer) is None or room_of(imported) is None:
+        later = set(PACKAGES[PACKAGES.index(importer.partition(".")[0]) + 1 :])
+        return "a later package" if imported.partition(".")[0] in later else ""
+    if place_of(imported) > place_of(importer):
+        return f"{room_of(imported)} is above {room_of(importer)}"
+    if place_of(imported) == place_of(importer) and room_of(imported) != room_of(importer):
+        return f"{room_of(imported)} is beside {room_of(importer)}: neither knows the other"
+    return ""
+
+
+def files_imported(path):
+    """The project's files that a file imports, wherever in it; of `from a import b` a file `a.b` where it is one."""
+    found = names(ast.walk(tree(path)))
+    return {module for module in found if module in FILES}
+
+
+FILES = {name_of(path).removesuffix(".__init__") for path in MODULES}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_point_one_way(path):
-    package = name_of(path).partition(".")[0]
-    later = set(PACKAGES[PACKAGES.index(package) + 1 :])
-    assert tops(names(ast.walk(tree(path)))) & (later | {"tests"}) == set()
-
-
-@pytest.mark.parametrize("path", [path for path in MODULES if name_of(path).startswith("reports.")], ids=name_of)
-def test_reports_take_of_bench_only_the_format(path):
-    files = {name_of(path) for path in MODULES}
-    of_bench = {name for name in names(ast.walk(tree(path))) if name in files and name.startswith("bench.")}
-    assert of_bench <= OF_BENCH | LAZY_OF_BENCH
-    assert of_bench & names(at_import(tree(path))) <= OF_BENCH
+    importer = name_of(path).removesuffix(".__init__")
+    problems = {module: wall_between(importer, module) for module in names(ast.walk(tree(path)))
+                if module.partition(".")[0] in {*PACKAGES, "tests"}}  # fmt: skip
+    assert {module: problem for module, problem in problems.items() if problem} == {}
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in MODULES if name_of(path).startswith(("suites.", "reports."))], ids=name_of
-)
-def test_torch_is_imported_by_bench_and_nets_only(path):
-    allowed = {"torch", "torchvision"} if name_of(path).startswith("suites.architectures.") else set()
-    assert tops(names(at_import(tree(path)))) & {"torch", "torchvision"} <= allowed
-    if name_of(path).startswith("reports."):
-        assert tops(names(ast.walk(tree(path)))) & {"torch", "torchvision"} == set()
+    ("importer", "imported"),
+    [
+        ("suites.case", "bench.records.record"), ("suites.case", "reports.results.frames"),
+        ("bench.records.record", "bench.machine.host"), ("bench.machine.host", "bench.worker.memory"),
+        ("bench.worker.server", "bench.controller.process"), ("bench.controller.process", "bench.worker.template"),
+        ("bench.controller.launcher", "bench.sweep.sweep"), ("bench.sweep.sweep", "bench.doctor.examine"),
+        ("bench.doctor.examine", "bench.sweep.sweep"), ("bench.sweep.sweep", "bench.gate.session"),
+        ("bench.gate.session", "reports.gate.judge"), ("reports.results.frames", "reports.references.published"),
+        ("reports.results.frames", "reports.analysis.roofline"), ("reports.analysis.compare", "reports.gate.judge"),
+        ("reports.gate.judge", "reports.page.figures"), ("reports.page.figures", "reports.cli"),
+        ("reports.cli", "tests.support.samples"),
+    ],
+)  # fmt: skip
+def test_a_wrong_import_is_told(importer, imported):
+    assert wall_between(importer, imported)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["record", "summary", "journal", "ceilings", "curves", "answers", "pair", "gate_journal", "cache"],
-)
-def test_the_format_needs_the_standard_library_only(name):
-    used = tops(names(ast.walk(tree(ROOT / "bench" / f"{name}.py"))))
+def test_every_file_is_in_a_room():
+    homeless = {name for name in FILES if room_of(name) is None}
+    assert homeless == {"bench", "reports", "bench.test_inference", "bench.test_training", "bench.test_hardware"}
+
+
+def test_no_files_import_one_another_in_a_circle():
+    imports = {name_of(path).removesuffix(".__init__"): files_imported(path) for path in MODULES}
+    while leaves := {name for name, found in imports.items() if not found & imports.keys() - {name}}:
+        imports = {name: found for name, found in imports.items() if name not in leaves}
+    assert imports == {}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_torch_is_imported_by_the_worker_and_the_nets_alone(path):
+    found = tops(names(ast.walk(tree(path)))) & {"torch", "torchvision"}
+    assert not found or name_of(path).startswith(TORCH_ROOMS)
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if "bench/records/" in path.as_posix()], ids=name_of)
+def test_records_need_the_standard_library_only(path):
+    used = tops(names(ast.walk(tree(path))))
     assert used - set(sys.stdlib_module_names) <= {"bench", "suites"}
 
 
@@ -125,22 +185,15 @@ def test_nothing_reads_the_environment_when_imported(path):
 @pytest.mark.parametrize(
     ("module", "light"),
     [
-        ("reports.cli", HEAVY),
-        ("reports", HEAVY),
-        ("suites.suite", HEAVY),
-        ("bench.record", HEAVY),
-        ("bench.journal", HEAVY),
-        ("bench.launch", HEAVY),
-        ("bench.launcher", HEAVY),
-        ("bench.doctor", HEAVY),
-        ("bench.sweep", HEAVY),
-        ("bench.stand", HEAVY),
-        ("bench.sides", HEAVY),
-        ("reports.gate_cli", HEAVY),
-        ("bench.plugin", {"torch", "torchvision", "numpy", "pandas"}),
-        ("reports.frames", {"torch", "torchvision"}),
+        *((module, HEAVY) for module in (
+            "reports.cli", "reports", "suites.suite", "bench.records.record", "bench.records.journal",
+            "bench.controller.process", "bench.controller.launcher", "bench.doctor.examine", "bench.sweep.sweep",
+            "bench.gate.session", "bench.gate.sides", "reports.gate.cli",
+        )),
+        ("bench.sweep.plugin", {"torch", "torchvision", "numpy", "pandas"}),
+        ("reports.results.frames", {"torch", "torchvision"}),
     ],
-)
+)  # fmt: skip
 def test_importing_is_light(module, light, tmp_path):
     output = run_python("-c", f"import sys, {module}; print(*sys.modules)", folder=tmp_path).stdout
     assert set(output.split()) & light == set()
@@ -163,7 +216,7 @@ def test_importing_is_light(module, light, tmp_path):
         (["advise", "r.json", "--architecture", "lenet"], {"torch", "torchvision"}),
         (["explain", "r.json", "--case", "lenet-inference-b8-fp32-contiguous-eager-cpu-t2"], {"torch", "torchvision"}),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_commands_do_without_torch(arguments, absent, tmp_path):
     traffic = Traffic(compulsory_bytes=1, operator_bytes=1, operators=1, by_size={"0": 1})
@@ -177,19 +230,23 @@ def test_recovering_does_without_torch(mini, tmp_path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_file_is_read_in_one_sitting(path):
-    assert len(path.read_text("utf-8").splitlines()) < 450
+def test_files_and_functions_can_be_held_in_the_head(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 400
+    assert [name for name, length in lengths(path) if length > 60] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_functions_are_short(package):
-    lengths = sorted(
-        node.end_lineno - node.lineno + 1
-        for path in (ROOT / package).rglob("*.py")
+def test_most_functions_are_short(package):
+    found = sorted(length for path in (ROOT / package).rglob("*.py") for _, length in lengths(path))
+    assert found[int(0.9 * len(found))] < 25
+
+
+def lengths(path):
+    return [
+        (node.name, node.end_lineno - node.lineno + 1)
         for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
-    assert lengths[int(0.9 * len(lengths))] < 25
+    ]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -18,11 +18,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.launch import Worker
-from bench.launcher import Launcher
-from bench.record import Status
-from bench.summary import median_interval, value_of
-from reports import frames
+from bench.controller.launcher import Launcher
+from bench.controller.process import Worker
+from bench.records.record import Status
+from bench.records.summary import median_interval, value_of
+from reports.results import frames
 from suites import units
 from suites.case import Budget
 from suites.micro import Micro
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="a results file of --suite hardware")
     parser.add_argument("--turns", type=int, default=9)
     options = parser.parse_args()
-    with Worker(preload=("bench.micro.measure",)) as worker, tempfile.TemporaryDirectory() as folder:
+    with Worker(preload=("bench.worker.micro.measure",)) as worker, tempfile.TemporaryDirectory() as folder:
         launcher = Launcher(worker)
         for case, name, theirs in comparisons(options.results, Path(folder)):
             pairs = [(ours(launcher, case), theirs()) for _ in range(options.turns)]

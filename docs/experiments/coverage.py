@@ -18,10 +18,10 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
-from bench.launch import Worker
-from bench.launcher import Launcher
-from bench.record import Status
-from bench.summary import by_launch, launch_interval, median_interval
+from bench.controller.launcher import Launcher
+from bench.controller.process import Worker
+from bench.records.record import Status
+from bench.records.summary import by_launch, launch_interval, median_interval
 from suites import units
 from suites.case import Budget, Case
 

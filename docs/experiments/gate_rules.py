@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from bench.pair import Entry, Pair
-from reports.gate_pairs import Judgement, Terms
-from reports.pairs import confirms, planned
+from bench.records.pair import Entry, Pair
+from reports.gate.judge import Judgement, Terms
+from reports.gate.paired import confirms, planned
 
 EFFECTS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10)
 TOLERANCE = 0.02

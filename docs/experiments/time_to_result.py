@@ -23,11 +23,11 @@ from pathlib import Path
 import torch
 from torch.utils.benchmark import Timer
 
-from bench.clock import HostClock
-from bench.launch import Worker
-from bench.launcher import Launcher
-from bench.sampling import sample
-from bench.summary import half_width
+from bench.controller.launcher import Launcher
+from bench.controller.process import Worker
+from bench.records.summary import half_width
+from bench.worker.timing.clock import HostClock
+from bench.worker.timing.sampling import sample
 from suites import units
 from suites.architectures import ARCHITECTURES, build
 from suites.case import Budget, Case

@@ -1,0 +1,205 @@
+"""Has cases measured: each by as many launches as its budget wants, whatever happens a record."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.controller.combine import combine
+from bench.controller.process import START_LIMIT_SECONDS, Reply, Worker
+from bench.machine import sensors
+from bench.records.record import Outcome, Record, Status
+from suites.architectures import TORCHVISION
+from suites.case import Budget, Case
+from suites.cases import AnyCase
+from suites.errors import DlhwError
+from suites.micro import Micro
+from suites.suite import Suite
+
+PREPARE_LIMIT_SECONDS = 600.0
+
+
+class Launcher:
+    """Has cases measured, and keeps the references that cases share.
+
+    Args:
+        worker: serves all requests.
+        fresh: a worker that does not fork; measures the cases that want several launches. None: `worker` does.
+        data_root: a folder with data sets, where one was given.
+        keep: the references of all nets, not only of the one that is measured.
+    """
+
+    def __init__(
+        self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None, *, keep: bool = False
+    ) -> None:
+        self._worker = worker
+        self._fresh = fresh or worker
+        self._data_root = data_root
+        self._keep = keep
+        self._cores = os.cpu_count() or 1
+        self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
+        self._compiler_cache: str | None = None
+        self._devices: dict[str, Mapping[str, Any]] = {}
+
+    def describe(self, architectures: Sequence[str] = ()) -> dict[str, Any]:
+        """The machine, as the measuring process sees it.
+
+        Raises:
+            DlhwError: it ended without an answer.
+        """
+        reply = self._worker.request("describe", START_LIMIT_SECONDS, architectures=list(architectures))
+        if reply.result is None or "environment" not in reply.result:
+            raise DlhwError(f"the measuring process could not describe this machine:\n{reply.output}")
+        environment = reply.result["environment"]
+        devices = [device | sensors.facts_of(device) for device in environment["devices"]]
+        self._devices = {device["name"]: device for device in devices}
+        self._cores = environment["host"]["cores"]
+        told = {name: reply.result.get(name) for name in ("worker", "protocol")}
+        return dict(environment, devices=devices, **told)
+
+    def measure(
+        self, case: AnyCase, budget: Budget, *, once: bool = False, earlier: Sequence[Record] = ()
+    ) -> tuple[Record, str]:
+        """Measure `case`; whatever happens is a record. Also returns the tail of what the process printed.
+
+        Args:
+            once: only run it once.
+            earlier: records of launches that were made before; only the missing ones are made now.
+        """
+        records, output = list(earlier), ""
+        launches = 1 if once else budget.launches
+        while len(records) < launches:
+            record, output = self.launch(case, budget, len(records), once=once)
+            if record.outcome.status is not Status.MEASURED:
+                return record, output
+            records.append(record)
+        return combine(records, budget, self._cores), output
+
+    def launch(self, case: AnyCase, budget: Budget, number: int, *, once: bool = False) -> tuple[Record, str]:
+        """Measure `case` by launch `number`, counted from 0, alone; energy is counted in the first one only."""
+        start = time.perf_counter()
+        operation, arguments = self._request_for(case)
+        if isinstance(operation, Outcome):
+            return Record(id=case.id, case=case.to_json(), outcome=operation), self._worker.last_words
+        watch = sensors.watch_for(self._devices.get(case.device, {"name": case.device}))
+        if isinstance(watch, sensors.Nothing) or number > 0:
+            budget = budget.model_copy(update={"energy_seconds": 0.0})
+        launches = 1 if once else budget.launches
+        worker = self._worker if launches == 1 else self._fresh
+        reply = worker.request(
+            operation, budget.time_limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(),
+            compiler_cache=self.compiler_cache(case), once=once, **arguments,
+        )  # fmt: skip
+        if reply.result is not None and "id" in reply.result:
+            record = sensors.join(Record.from_json(reply.result), watch, reply.pid)
+        else:
+            record = Record(id=case.id, case=case.to_json(), outcome=outcome_of(reply, budget.time_limit_seconds))
+        cost = {**(record.cost or {}), "process": reply.seconds, "total": time.perf_counter() - start}
+        return _in_launch(replace(record, cost=cost), number, launches), reply.output
+
+    def layers(self, case: Case, budget: Budget) -> dict[str, Any]:
+        """Where the time of a step of `case` goes, as `bench.worker.nets.layers.layers` tells it.
+
+        Raises:
+            DlhwError: it could not be measured; the text says why.
+        """
+        reference = self.reference(case)
+        outcome = reference
+        if not isinstance(reference, Outcome):
+            reply = self._worker.request(
+                "layers", budget.time_limit_seconds, case=case.to_json(), budget=budget.model_dump(),
+                reference=reference,
+            )  # fmt: skip
+            if reply.result is not None and "layers" in reply.result:
+                return dict(reply.result["layers"])
+            outcome = outcome_of(reply, budget.time_limit_seconds)
+        assert isinstance(outcome, Outcome)
+        raise DlhwError(f"{case.id}: {outcome.status}: {outcome.reason}")
+
+    def _request_for(self, case: AnyCase) -> tuple[str | Outcome, dict[str, Any]]:
+        """What to ask a worker for, and what it needs to know; an outcome where it cannot be asked."""
+        if isinstance(case, Micro):
+            return "operate", {"data_root": str(self._data_root.resolve()) if self._data_root else None}
+        reference = self.reference(case)
+        return (reference, {}) if isinstance(reference, Outcome) else ("measure", {"reference": reference})
+
+    def compiler_cache(self, case: AnyCase) -> str | None:
+        """A cache that holds what every compilation needs, made once; None for an eager case."""
+        if case.compile_mode == "eager":
+            return None
+        if self._compiler_cache is None or not Path(self._compiler_cache).exists():
+            self._compiler_cache = str(self._worker.scratch / "compiler")
+            Path(self._compiler_cache).mkdir(exist_ok=True)
+            self._worker.request("warm_compiler", PREPARE_LIMIT_SECONDS, cache=self._compiler_cache)
+        return self._compiler_cache
+
+    def reference(self, case: Case) -> Mapping[str, Any] | Outcome:
+        """What cases of the same net, shape, mode and number of check images share; made once."""
+        images = case.check_images
+        key = (case.architecture, case.input_shape, case.mode, images)
+        known = self._prepared.get(key)
+        if known is None or not (isinstance(known, Outcome) or Path(known["path"]).exists()):
+            if not self._keep:
+                self._forget_other_nets(case.architecture)
+            path = self._worker.scratch / f"{len(self._prepared)}.pt"
+            reply = self._worker.request(
+                "prepare", PREPARE_LIMIT_SECONDS, architecture=case.architecture, input_shape=case.input_shape,
+                mode=case.mode, images=images, path=str(path),
+            )  # fmt: skip
+            found = (reply.result or {}).get("reference")
+            self._prepared[key] = found or outcome_of(reply, PREPARE_LIMIT_SECONDS)
+        return self._prepared[key]
+
+    def _forget_other_nets(self, architecture: str) -> None:
+        """Weights and references of large nets fill a disk; a sweep is done with one net before the next."""
+        for key in [key for key in self._prepared if key[0] != architecture]:
+            reference = self._prepared[key]
+            if isinstance(reference, Outcome):
+                continue
+            del self._prepared[key]
+            for name in (reference["path"], f"{reference['path']}.reference"):
+                Path(name).unlink(missing_ok=True)
+
+
+def preload_for(suite: Suite) -> tuple[str, ...]:
+    """What a template should import for a sweep, so that no child has to."""
+    modules = ["torchvision"] if any(name.startswith(TORCHVISION) for name in suite.architectures) else []
+    modules += ["torch._inductor.compile_fx"] if suite.compiles else []
+    modules += ["bench.worker.micro.measure"] if suite.content.micro else []
+    return tuple(modules)
+
+
+def _in_launch(record: Record, number: int, launches: int) -> Record:
+    """One launch that fails is the case's failure, and says which it was."""
+    if launches == 1 or record.outcome.status is Status.MEASURED:
+        return record
+    reason = f"launch {number + 1} of {launches}: {record.outcome.reason}"
+    return replace(record, outcome=replace(record.outcome, reason=reason))
+
+
+def outcome_of(reply: Reply, limit_seconds: float) -> Outcome:
+    """The outcome of a request that brought no record."""
+    if reply.result is not None:
+        outcome = reply.result["outcome"]
+        return Outcome(Status(outcome["status"]), outcome["reason"])
+    if reply.timed_out:
+        return Outcome(Status.TIMEOUT, f"no end after {limit_seconds:g} s, while {reply.phase}; killed")
+    if reply.exit_code == -signal.SIGKILL and reply.out_of_memory_kills > 0:
+        return Outcome(Status.OUT_OF_MEMORY, f"killed by the kernel for want of memory, while {reply.phase}")
+    last = reply.output.splitlines()[-1:] or ["it printed nothing"]
+    return Outcome(Status.CRASHED, f"{ending(reply.exit_code)} while {reply.phase}; last words: {last[0]}")
+
+
+def ending(exit_code: int | None) -> str:
+    """How a process ended, in words."""
+    if exit_code is None:
+        return "vanished"
+    if exit_code >= 0:
+        return f"ended with code {exit_code}"
+    try:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"killed by signal {-exit_code}"

@@ -1,0 +1,1 @@
+"""The instrument checks itself, and the machine that it stands on."""

@@ -1,0 +1,107 @@
+"""Examines a machine for `dlhw doctor`: `examine` is the flow. What the facts mean is in bench.doctor.diagnostics."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.controller.launcher import Launcher, outcome_of
+from bench.controller.process import Worker
+from bench.doctor import diagnostics
+from bench.doctor.diagnostics import Finding, plural
+from bench.machine import host, nvml, sensors
+from suites.case import Budget, Case
+
+ALTERNATIONS = 20
+LAUNCHES = 5
+REPEATED = "lenet-inference-b8-fp32-contiguous-eager-cpu-t{threads}"
+REPEATED_BUDGET = Budget(launches=LAUNCHES, precision=0.01, min_seconds=0.2, max_seconds=0.3, warmup_seconds=0.5)
+ENERGY_SECONDS = 6.0
+PROBE_LIMIT_SECONDS = 120.0
+
+
+def examine(begin: Callable[[str, float], None]) -> Iterator[Finding]:
+    """Examine this machine; `begin` is told each step as it begins, and about how many seconds it takes.
+
+    Raises:
+        DlhwError: torch cannot be started.
+    """
+    begin("looking around for others", 1.0)
+    idle = _idle()
+    begin("starting torch", 8.0)
+    with Worker() as worker, Worker(fork=False) as fresh:
+        launcher = Launcher(worker, fresh)
+        environment = launcher.describe()
+        threads = environment["host"]["cores"]
+        yield from _machine(environment, idle)
+        begin("examining the instrument", 4 * ALTERNATIONS * 0.15 + 4)
+        flags = environment["host"]["cpu"]["flags"]
+        yield from _probe(worker, "kernels", lambda facts: [diagnostics.kernels(facts, flags)])
+        yield from _probe(worker, "flops", lambda facts: [diagnostics.flops(facts)])
+        yield from _probe(worker, "clock", lambda facts: [diagnostics.clock(facts)], alternations=2 * ALTERNATIONS)
+        for device in environment["devices"]:
+            if not device.get("reason"):
+                yield from _device(worker, device, begin)
+        for count in sorted({1, threads}):
+            begin(f"launching {LAUNCHES} processes with {plural(count, 'thread')}", LAUNCHES * 4.0)
+            record, _ = launcher.measure(Case.parse(REPEATED.format(threads=count)), REPEATED_BUDGET)
+            yield diagnostics.repeatability(record, count)
+
+
+def _device(worker: Worker, device: Mapping[str, Any], begin: Callable[[str, float], None]) -> Iterator[Finding]:
+    name = device["name"]
+    yield from _probe(
+        worker, "known_allocation", lambda facts: [diagnostics.known_allocation(name, facts)], device=name
+    )  # fmt: skip
+    begin(f"comparing with torch.utils.benchmark on {name}", 3 * ALTERNATIONS * 0.35 + 5)
+    yield from _probe(
+        worker, "instrument", lambda facts: [diagnostics.agreement(name, *found) for found in facts.items()],
+        device=name, alternations=ALTERNATIONS,
+    )  # fmt: skip
+    yield from _sensors(worker, device, begin)
+
+
+def _probe(
+    worker: Worker, name: str, judge: Callable[[dict[str, Any]], Sequence[Finding]], **arguments: Any
+) -> Sequence[Finding]:
+    """What `judge` makes of a probe's facts; a probe that fails is a finding too."""
+    reply = worker.request("probe", PROBE_LIMIT_SECONDS, name=name, **arguments)
+    if reply.result is not None and "facts" in reply.result:
+        return judge(dict(reply.result["facts"]))
+    return [diagnostics.failed(name, outcome_of(reply, PROBE_LIMIT_SECONDS).reason)]
+
+
+def _idle(seconds: float = 1.0) -> dict[str, float | None]:
+    """What others do while this process sleeps."""
+    before = host.moment()
+    time.sleep(seconds)
+    return host.between(before, host.moment())
+
+
+def _machine(environment: Mapping[str, Any], idle: Mapping[str, float | None]) -> Iterator[Finding]:
+    facts, torch = environment["host"], environment["torch"]
+    yield diagnostics.processor(facts)
+    yield from (diagnostics.accelerator(device) for device in environment["devices"] if device["name"] != "cpu")
+    yield diagnostics.torch_build(torch, environment["python"])
+    yield diagnostics.precision(torch["default_precision"])
+    working = [device["name"] for device in environment["devices"] if not device.get("reason")]
+    yield diagnostics.compiler(environment["compile_problems"], working)
+    yield diagnostics.cores(facts)
+    yield diagnostics.thread_settings(torch["environment"])
+    yield diagnostics.governor(facts)
+    yield diagnostics.company(idle, facts["cores"])
+    yield diagnostics.steal(idle)
+
+
+def _sensors(worker: Worker, device: Mapping[str, Any], begin: Callable[[str, float], None]) -> Iterator[Finding]:
+    name, watch = device["name"], sensors.watch_for(device)
+    if isinstance(watch, sensors.Nothing):
+        yield diagnostics.unsensed(name, watch.summary(None, None)["reason"])
+        return
+    begin(f"asking the sensors of {name}", ENERGY_SECONDS + 2)
+    reply = worker.request("probe", PROBE_LIMIT_SECONDS, watch, name="energy", device=name, seconds=ENERGY_SECONDS)
+    steps = ((reply.result or {}).get("facts") or {}).get("steps")
+    yield diagnostics.energy(name, watch.summary(steps, reply.pid))
+    if name.startswith("cuda"):
+        gpu = nvml.gpu_of(device["uuid"])
+        readings = {"gpu": gpu} if gpu.reason else {**gpu.value.facts(), **gpu.value.state(), **gpu.value.counters()}
+        yield diagnostics.fields(name, *nvml.split(readings))

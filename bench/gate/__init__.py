@@ -1,0 +1,1 @@
+"""Two sides measured by turns, in pairs of fresh processes."""

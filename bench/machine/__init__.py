@@ -1,0 +1,1 @@
+"""What machine this is, and how it fares while something runs: kernel, drivers, ceilings."""

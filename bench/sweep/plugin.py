@@ -1,0 +1,191 @@
+"""The pytest plugin: a suite's cases become tests, each of which measures its case.
+
+Loaded by name (`-p bench.sweep.plugin`), never by entry point: it must not reach into other projects' test runs.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.records.record import Status, plain
+from bench.sweep import options, progress, results, terminal
+from bench.sweep.stash import PROGRESS, RECORD, SWEEP, case_id_of, disabled, is_case, planned, start
+from bench.sweep.sweep import Sweep
+from suites import suite
+from suites.errors import DlhwError
+
+HERE = Path(__file__).resolve().parents[1]
+DEFAULT_JOURNAL = Path("dlhw.journal.jsonl")
+JUDGED_TOO_SLOW = frozenset({Status.TIMEOUT, Status.OUT_OF_MEMORY, Status.SKIPPED})
+"""Outcomes that are answers about the machine, not mistakes: their tests are skipped, the others' fail."""
+
+
+class Replay:
+    """A timer that pytest-benchmark reads twice a round: 0, then the round's sample."""
+
+    __name__ = "dlhw.device_clock"
+
+    def __init__(self) -> None:
+        self._readings: Iterator[float] = iter(())
+
+    def load(self, seconds: Sequence[float]) -> None:
+        """Set the samples to be read."""
+        self._readings = (reading for sample in seconds for reading in (0.0, sample))
+
+    def __call__(self) -> float:
+        """The next reading."""
+        return next(self._readings)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add(parser.getgroup("dlhw", "what to measure (dlhw)"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "sweep(mode): a test that stands for all cases of a mode")
+    if not _measures(config):
+        return
+    if config.getoption("dist", "no") != "no" or os.environ.get("PYTEST_XDIST_WORKER"):
+        raise pytest.UsageError("dlhw measures one case at a time: run pytest bench/ without xdist (-n, --dist)")
+    try:
+        chosen = suite.load(config.getoption("suite"), config.getoption("axis"), options.budget_changes(config))
+    except DlhwError as error:
+        raise pytest.UsageError(str(error)) from error
+    root = config.getoption("data_root")
+    if root is not None and not root.is_dir():
+        raise pytest.UsageError(f"--data-root {root}: no such folder")
+    for part in (results, terminal):
+        config.pluginmanager.register(part)
+    config.stash[SWEEP] = Sweep(chosen, _journal_path(config), resume=config.getoption("resume"), data_root=root)
+    if not config.getoption("benchmark_columns"):
+        config.option.benchmark_columns = ["median", "iqr", "rounds"]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if sweep := config.stash.get(SWEEP, None):
+        sweep.close()
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    if sweep := session.config.stash.get(SWEEP, None):
+        start(sweep)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each case of the test's mode."""
+    marker = metafunc.definition.get_closest_marker("sweep")
+    if marker is None:
+        return
+    sweep = metafunc.config.stash[SWEEP]
+    cases = [case for case, _ in sweep.cases.values() if case.mode == marker.kwargs["mode"]]
+    metafunc.parametrize("case", [_parameter(case) for case in cases])
+
+
+def _parameter(case: Any) -> Any:
+    mark = pytest.mark.benchmark(group=case.group, timer=Replay())
+    return pytest.param(case.id, id=case.id, marks=mark)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A suite without cases of a mode leaves an empty test, which is nothing to report."""
+    items[:] = [item for item in items if not is_case(item) or case_id_of(item)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """With the plan known, begin the journal; the terminal is ours from here on."""
+    config = session.config
+    sweep = config.stash.get(SWEEP, None)
+    case_ids = planned(session.items)
+    if sweep is None or not case_ids or config.option.collectonly:
+        return
+    if not disabled(config):
+        _open_journal(config, sweep, case_ids)
+    config.stash[PROGRESS] = progress.Progress({case_id: sweep.expected_seconds(case_id) for case_id in case_ids})
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.showfspath = False
+
+
+def _open_journal(config: pytest.Config, sweep: Sweep, case_ids: list[str]) -> None:
+    header = {
+        "machine_info": plain(results.machine_info_of(config)),
+        "commit_info": results.commit_info(config),
+        "suite": {"name": sweep.suite.name, "path": str(sweep.suite.path)},
+        "arguments": list(config.invocation_params.args),
+        "plan": case_ids,
+    }
+    try:
+        sweep.open_journal(header)
+    except DlhwError as error:
+        pytest.exit(f"dlhw: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[Any]:
+    """Where cases have several launches, make all but the last of each before the tests, round by round."""
+    config = session.config
+    if PROGRESS in config.stash and not disabled(config) and not session.testsfailed:
+        try:
+            _early_rounds(config, config.stash[SWEEP], config.stash[PROGRESS])
+        except DlhwError as error:
+            pytest.exit(f"dlhw: {error}; what was measured until now is kept", returncode=1)
+    return (yield)
+
+
+def _early_rounds(config: pytest.Config, sweep: Sweep, shown: progress.Progress) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    for case_id in sweep.rounds(shown.planned):
+        shown.begin()
+        if reporter and reporter.isatty:
+            reporter.rewrite(f"launching {case_id}  {terminal.eta(shown)}", erase=True)
+        record = sweep.launch(case_id)
+        shown.advance(case_id, sweep.expected_seconds(case_id))
+        if reporter:
+            if reporter.isatty:
+                reporter.rewrite("", erase=True)
+            number, launches = sweep.launches_of(case_id)
+            reporter.write_line(f"launch {number} of {launches}  {progress.brief(record)}  {terminal.eta(shown)}")
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
+    """Measures the case of a test, and hands the samples to pytest-benchmark."""
+    item, config = request.node, request.config
+
+    def measure_case(case_id: str, benchmark: Any) -> None:
+        try:
+            record, output = config.stash[SWEEP].measure(case_id, item.nodeid, once=benchmark.disabled)
+        except DlhwError as error:
+            pytest.exit(f"dlhw: {error}; what was measured until now is kept", returncode=1)
+        item.stash[RECORD] = record
+        if record.outcome.status is Status.MEASURED:
+            benchmark.extra_info.update(record.extra_info())
+            item.get_closest_marker("benchmark").kwargs["timer"].load(record.seconds)
+            benchmark.pedantic(lambda: None, rounds=len(record.seconds))
+        elif record.outcome.status in JUDGED_TOO_SLOW:
+            pytest.skip(record.outcome.reason)
+        else:
+            pytest.fail("\n".join(filter(None, (record.outcome.reason, output))), pytrace=False)
+
+    return measure_case
+
+
+def _measures(config: pytest.Config) -> bool:
+    """Whether this run's arguments reach the tests in this folder."""
+    if config.getoption("pyargs") and any(
+        argument.partition("::")[0].split(".")[0] == "bench" for argument in config.args
+    ):
+        return True
+    paths = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    return any(path == HERE or HERE in path.parents or path in HERE.parents for path in paths)
+
+
+def _journal_path(config: pytest.Config) -> Path:
+    chosen, output = config.getoption("journal"), config.getoption("benchmark_json", None)
+    if chosen:
+        return Path(chosen)
+    return Path(output).with_suffix(".journal.jsonl") if output else DEFAULT_JOURNAL

@@ -1,0 +1,1 @@
+"""Nets: how a case is built, checked, counted and measured."""

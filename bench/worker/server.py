@@ -1,0 +1,137 @@
+"""Answers a request, in the process that measures: `Server.serve` looks up the operation and tells its result."""
+
+import itertools
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.records.messages import PROTOCOL, Event, Operation
+from bench.records.record import plain
+from bench.worker.compiler_cache import separate_cache
+from bench.worker.events import Events
+from bench.worker.outcomes import outcome_of
+from suites.case import Budget, Case
+from suites.micro import Micro
+
+
+class Server:
+    """Serves requests, telling `events` what comes of them."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    def serve(self, request: Mapping[str, Any]) -> None:
+        """Answer one request with a `result`; an exception becomes an outcome."""
+        self._events.emit(Event.STARTED, pid=os.getpid())
+        operations: dict[str, Callable[..., dict[str, Any]]] = {
+            Operation.DESCRIBE: self._describe,
+            Operation.PREPARE: self._prepare,
+            Operation.WARM_COMPILER: self._warm_compiler,
+            Operation.MEASURE: self._measure,
+            Operation.OPERATE: self._operate,
+            Operation.LAYERS: self._layers,
+            Operation.SLICES: self._slices,
+            Operation.PROBE: self._probe,
+        }
+        try:
+            answer = operations[request["op"]](**request["arguments"])
+        except Exception as error:  # noqa: BLE001 - a net may raise anything, and every outcome is a row
+            traceback.print_exc()
+            answer = {"outcome": asdict(outcome_of(error))}
+        self._events.emit(Event.RESULT, **plain(answer))
+
+    def _describe(self, architectures: list[str]) -> dict[str, Any]:
+        from bench.worker import environment
+
+        return {
+            "environment": environment.describe(architectures),
+            "worker": str(Path(__file__).resolve()),
+            "protocol": PROTOCOL,
+        }
+
+    def _prepare(self, architecture: str, input_shape: list[int], mode: Any, images: int, path: str) -> dict[str, Any]:
+        import torch
+
+        from bench.worker import environment, memory
+        from bench.worker.nets import correctness
+
+        memory.keep_freed()
+        torch.set_num_threads(environment.usable_cores())
+        channels, height, width = input_shape
+        with self._events.phase("preparing the check"):
+            reference = correctness.prepare(architecture, (channels, height, width), mode, images, Path(path))
+        return {"reference": asdict(reference)}
+
+    def _probe(self, name: str, **arguments: Any) -> dict[str, Any]:
+        from bench.worker import probe
+
+        return {"facts": probe.PROBES[name](self._events, **arguments)}
+
+    def _warm_compiler(self, cache: str) -> dict[str, Any]:
+        """Do what a machine's first compilation does once: probe the instruction set, precompile headers."""
+        import torch
+
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        with self._events.phase("warming the compiler"):
+            torch.compile(torch.sigmoid)(torch.randn(64))
+        return {"cache": cache}
+
+    def _measure(
+        self,
+        case: dict[str, Any],
+        budget: dict[str, Any],
+        reference: dict[str, Any],
+        compiler_cache: str | None,
+        once: bool,
+    ) -> dict[str, Any]:
+        from bench.worker.nets.correctness import Reference
+        from bench.worker.nets.measure import Measurer
+
+        separate_cache(compiler_cache)
+        measurer = Measurer(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))
+        return measurer.run(once).to_json()
+
+    def _operate(
+        self,
+        case: dict[str, Any],
+        budget: dict[str, Any],
+        data_root: str | None,
+        compiler_cache: str | None,
+        once: bool,
+    ) -> dict[str, Any]:
+        from bench.worker.micro.measure import MicroMeasurer
+
+        separate_cache(compiler_cache)
+        root = Path(data_root) if data_root else None
+        return MicroMeasurer(self._events, Micro.from_json(case), Budget(**budget), root).run(once).to_json()
+
+    def _layers(self, case: dict[str, Any], budget: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
+        from bench.worker.nets.correctness import Reference
+        from bench.worker.nets.layers import layers
+
+        return {"layers": layers(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))}
+
+    def _slices(self, cases: list[dict[str, Any]], compiler_cache: str | None) -> dict[str, Any]:
+        """Goes on to read commands from stdin: for a fresh interpreter, whose template's they would be otherwise."""
+        from bench.worker.slices import Slices
+
+        def fresh_cache() -> None:
+            separate_cache(compiler_cache, next(numbers))
+
+        numbers = itertools.count()
+        Slices(self._events, cases, fresh_cache).serve(lambda: read_line(0))
+        return {}
+
+
+def read_line(descriptor: int) -> bytes:
+    """One line, read byte by byte: nothing is buffered that a forked child would inherit."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(descriptor, 1)
+        if not byte:
+            return b""
+        line += byte
+    return line

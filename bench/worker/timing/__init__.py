@@ -1,0 +1,1 @@
+"""Clocks and sampling: how long a step takes."""

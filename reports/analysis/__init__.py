@@ -1,0 +1,1 @@
+"""What results mean: bounds, layers, explanations, advice, comparisons, claims."""

@@ -1,0 +1,336 @@
+"""Verdicts from pairs measured side by side: pure functions of the entries of a gate's journal.
+
+A run's own controls decide whether it may be believed, its own noise what it can have seen.
+"""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bench.records.pair import Control, Entry, Pair
+from bench.records.record import Outcome, Status
+from reports.gate.paired import CANDIDATE, Prior, confirms, is_candidate, moderated, paired, shared, smallest_confirmed
+from reports.gate.statistics import (
+    FEWEST_LAUNCHES,
+    Difference,
+    Verdict,
+    common_shift,
+    figures,
+    improvements,
+    judge,
+    passed,
+    turned,
+    upper_p,
+)
+from reports.gate.verdicts import Gate, Row, in_order
+
+BEYOND = 0.03
+"""A case passes when it is surely no slower than this beyond its tolerance."""
+MOST_DISTURBED = 0.2
+"""With more of its turns disturbed a case is not judged."""
+MOST_LOST = 1 / 3
+"""With more of its pairs lost to a side that failed a case is not judged either."""
+TOLD = 0.05
+"""With fewer there is nothing to tell: on a quiet machine, too, a process is put aside now and then."""
+CONTROL_ALPHA = 0.01
+"""The chance that any negative control of a clean run says otherwise."""
+CONTROL_MARGIN = 0.25
+"""Base against base may differ by this share of the tolerance: processes that start first are a little slower."""
+MEMORY_BYTES = 4 * 2**20
+"""Less than this is how pages and buffers fall: processes of the same code differ by 1 to 3 MiB."""
+COMPILE_TOLERANCE = 0.1
+"""Compiling is what a process does once, on a file system: its time means less than a step's."""
+METHOD = (
+    "pairs of fresh processes that measure by turns; one-sided t tests on one log ratio a pair, variances moderated; "
+    "candidates confirmed by fresh pairs alone; family-wise error of REGRESSED 5 %"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a run was to measure, and by which rules it is judged.
+
+    Attributes:
+        tolerances: case id -> slower by this share is no regression; all cases of base or head, in their order.
+        confirm: pairs of stage 2.
+        detect: a case passes when it is surely less slow than this share; None: `BEYOND` its tolerance.
+        remembered: case id -> sd of a pair's log ratio in earlier runs on this machine.
+    """
+
+    tolerances: Mapping[str, float]
+    confirm: int
+    detect: float | None = None
+    remembered: Mapping[str, float] = field(default_factory=dict)
+
+    def worst(self, case: str) -> float:
+        """The share by which a case that passes is surely not slower."""
+        return self.detect if self.detect is not None else self.tolerances[case] + BEYOND
+
+
+@dataclass(frozen=True)
+class Look:
+    """One stage: what its pairs say of each case and control that has three of them or more."""
+
+    found: Mapping[tuple[Control, str], Difference]
+    prior: Prior | None
+
+    def of(self, control: Control) -> dict[str, Difference]:
+        """By case id."""
+        return {case: each for (kind, case), each in self.found.items() if kind == control}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All of a run, on the way to its verdicts."""
+
+    entries: Sequence[Entry]
+    terms: Terms
+    first: Look = field(init=False)
+    second: Look = field(init=False)
+    judged: tuple[str, ...] = field(init=False)
+    """Cases that both sides measured, undisturbed, in the order of the terms."""
+
+    def __post_init__(self) -> None:
+        first = _look(self.entries, 1, None)
+        object.__setattr__(self, "first", first)
+        object.__setattr__(self, "second", _look(self.entries, 2, first.prior))
+        there = first.of("")
+        fine = (case for case in self.terms.tolerances
+                if case in there and not self.disturbance(case) and not self.unreliable(case))  # fmt: skip
+        object.__setattr__(self, "judged", tuple(fine))
+
+    def pairs(self, case: str, control: Control = "") -> list[Pair]:
+        """Of both stages."""
+        return [entry.pair for entry in self.entries if (entry.case, entry.control) == (case, control)]
+
+    def disturbance(self, case: str) -> str:
+        """Why too much of a case was disturbed; empty where it was not."""
+        turns = [reason for pair in self.pairs(case) for reason in pair.disturbed]
+        reasons = Counter(filter(None, turns))
+        if reasons.total() <= MOST_DISTURBED * len(turns):
+            return ""
+        return f"{reasons.most_common(1)[0][0]}; {reasons.total()} of {len(turns)} turns were disturbed"
+
+    def unreliable(self, case: str) -> bool:
+        """Whether too many pairs were lost: code that fails now and then is not judged by the times it does not."""
+        found = self.pairs(case)
+        return sum(any(pair.outcomes) for pair in found) > MOST_LOST * len(found)
+
+    def seen(self, case: str, found: Difference) -> float:
+        """The smallest slowdown, as a ratio, that would have been called REGRESSED four times in five.
+
+        By the noise of this run, or by what is remembered of the machine where that is more: six pairs that happened to
+        agree are no quieter machine.
+        """
+        tolerance, cases = self.terms.tolerances[case], max(1, len(self.judged))
+        own = smallest_confirmed(found, self.terms.confirm, tolerance, cases)
+        if case not in self.terms.remembered:
+            return own
+        known = replace(found, error=self.terms.remembered[case] / math.sqrt(found.launches[0]))
+        return max(own, smallest_confirmed(known, self.terms.confirm, tolerance, cases, certain=True))
+
+    def candidates(self) -> list[str]:
+        """Cases that stage 2 has to look at."""
+        there = self.first.of("")
+        return [case for case in self.judged if is_candidate(there[case], self.terms.tolerances[case])]
+
+
+def _look(entries: Iterable[Entry], stage: int, prior: Prior | None) -> Look:
+    """Stage 2 has few cases, and borrows what stage 1 has learnt of this run's noise."""
+    ratios: dict[tuple[Control, str], list[float]] = {}
+    for entry in entries:
+        if entry.stage == stage and entry.pair.log_ratio is not None:
+            ratios.setdefault((entry.control, entry.case), []).append(entry.pair.log_ratio)
+    raw = {key: paired(found) for key, found in ratios.items() if len(found) >= FEWEST_LAUNCHES}
+    known = prior or shared(list(raw.values()))
+    return Look(dict(zip(raw, moderated(list(raw.values()), known), strict=True)), known)
+
+
+def judge_pairs(entries: Sequence[Entry], terms: Terms, **about: Any) -> Gate:
+    """Judge a run.
+
+    Args:
+        about: `base`, `head`, `notes` of the `Gate`.
+    """
+    run = Judgement(entries, terms)
+    controls = tuple(_controls(run))
+    invalid = _invalid(controls)
+    rows = [_believed(row, invalid) for case in terms.tolerances for row in _time(run, case)]
+    rows += [*_memory(run), *_compile(run)]
+    there = run.first.of("")
+    return Gate(
+        rows=in_order(rows),
+        shift=common_shift([there[case] for case in run.judged]),
+        tolerance=max(terms.tolerances.values(), default=0.0),
+        method=METHOD,
+        controls=controls,
+        invalid=invalid,
+        left_out=tuple(_left_out(run)),
+        entries=tuple(entries),
+        **about,
+    )
+
+
+def _believed(row: Row, invalid: str) -> Row:
+    return replace(row, verdict=Verdict.INVALID, reason=invalid) if invalid and row.figures else row
+
+
+def _time(run: Judgement, case: str) -> list[Row]:
+    """The row of a case; none for one that neither side can measure at all, which `_left_out` tells."""
+    if case in run.judged:
+        return [_judged(run, case)]
+    verdict, reason = _not_judged(run, case)
+    return [Row(case, "time", verdict, reason=reason)] if verdict else []
+
+
+def _not_judged(run: Judgement, case: str) -> tuple[Verdict | None, str]:
+    if disturbed := run.disturbance(case):
+        return Verdict.INVALID, disturbed
+    found = run.pairs(case)
+    if not found:
+        return Verdict.INCONCLUSIVE, "not measured: the run ended before it"
+    base, head = (_always(pair.outcomes[place] for pair in found) for place in (0, 1))
+    if base and head:
+        skipped = {base.status, head.status} == {Status.SKIPPED}
+        return (None, "") if skipped else (Verdict.INCONCLUSIVE, f"measured in neither: {_said(head)}")
+    if head:
+        return Verdict.MISSING, _said(head)
+    if base:
+        return Verdict.NEW, f"base: {_said(base)}"
+    counted = sum(pair.log_ratio is not None for pair in found)
+    lost = next((outcome for pair in found for outcome in pair.outcomes if outcome), None)
+    return Verdict.INVALID, f"{counted} of {len(found)} pairs were measured{f'; {_said(lost)}' if lost else ''}"
+
+
+def _always(outcomes: Iterable[Outcome | None]) -> Outcome | None:
+    """The outcome of a side that has never measured a case; None if it did once."""
+    found = list(outcomes)
+    return found[-1] if all(found) else None
+
+
+def _said(outcome: Outcome) -> str:
+    return f"{outcome.status}: {outcome.reason}"
+
+
+def _left_out(run: Judgement) -> Iterable[tuple[str, str]]:
+    for case in run.terms.tolerances:
+        verdict, _ = _not_judged(run, case) if case not in run.judged else (Verdict.PASS, "")
+        if verdict is None:
+            yield case, _said(run.pairs(case)[0].outcomes[1] or Outcome(Status.SKIPPED))
+
+
+def _judged(run: Judgement, case: str) -> Row:
+    first, tolerance, worst = run.first.of("")[case], run.terms.tolerances[case], run.terms.worst(case)
+    seen = run.seen(case, first)
+    second, reason = run.second.of("").get(case), ""
+    decides = first
+    if case not in run.candidates():
+        verdict = Verdict.IMPROVED if _improved(run, case) else passed(first, worst)
+    elif second is None:
+        verdict, reason = Verdict.INCONCLUSIVE, "slower by the first pairs; not confirmed, for the run ended before"
+    else:
+        decides, confirmed = second, confirms(second, tolerance, len(run.judged))
+        verdict = Verdict.REGRESSED if confirmed else passed(second, worst)
+        reason = f"{'confirmed' if confirmed else 'flagged, not confirmed'} by {second.launches[0]} fresh pairs"
+    found = figures(decides, verdict, tolerance, seen)
+    reason = "; ".join(filter(None, [reason, _injected(run, case)]))
+    return Row(case, "time", verdict, found, reason, tuple(_remarks(run, case)), tolerance)
+
+
+def _injected(run: Judgement, case: str) -> str:
+    share = max((entry.injected for entry in run.entries if (entry.case, entry.control) == (case, "")), default=0.0)
+    return f"head slowed down by {100 * share:g} % on purpose" if share else ""
+
+
+def _improved(run: Judgement, case: str) -> bool:
+    there = run.first.of("")
+    found = improvements([there[name] for name in run.judged], [run.terms.tolerances[name] for name in run.judged])
+    return found[run.judged.index(case)]
+
+
+def _remarks(run: Judgement, case: str) -> Iterable[str]:
+    """What a reader of the row must know: turns and pairs that do not count."""
+    found = run.pairs(case)
+    turns = [reason for pair in found for reason in pair.disturbed]
+    if sum(map(bool, turns)) > TOLD * len(turns):
+        reason = Counter(filter(None, turns)).most_common(1)[0][0]
+        yield f"{sum(map(bool, turns))} of {len(turns)} turns do not count: {reason}"
+    lost = [outcome for pair in found for outcome in pair.outcomes if outcome]
+    if lost:
+        yield f"{len(lost)} of {len(found)} pairs lost: {_said(lost[0])}"
+
+
+def _controls(run: Judgement) -> Iterable[Row]:
+    """Base against itself, and base slowed down: what the run would have said of what is known."""
+    looks = [(1, run.first), (2, run.second)]
+    negatives = [(stage, case, found) for stage, look in looks for case, found in look.of("negative").items()]
+    for stage, case, found in negatives:
+        tolerance = run.terms.tolerances[case]
+        margin = math.log1p(CONTROL_MARGIN * tolerance)
+        off = 2 * min(upper_p(found, margin), upper_p(turned(found), margin)) <= CONTROL_ALPHA / len(negatives)
+        verdict = Verdict.INVALID if off else Verdict.PASS
+        shown = figures(found, verdict, tolerance, run.seen(case, found))
+        yield Row(case, f"base against base, stage {stage}", verdict, shown)
+    for case, found in run.first.of("positive").items():
+        tolerance = run.terms.tolerances[case]
+        put_in = next(entry.injected for entry in run.entries if (entry.case, entry.control) == (case, "positive"))
+        verdict = Verdict.REGRESSED if upper_p(found, math.log1p(tolerance)) <= CANDIDATE else Verdict.PASS
+        reason = (
+            f"slowed down by {100 * put_in:.1f} % on purpose: {'seen' if verdict is Verdict.REGRESSED else 'missed'}"
+        )
+        yield Row(case, POSITIVE, verdict, figures(found, verdict, tolerance, run.seen(case, found)), reason)
+
+
+POSITIVE = "base against slowed base"
+
+
+def _invalid(controls: Sequence[Row]) -> str:
+    """Why nothing of this run may be believed; empty where it may."""
+    off = [row for row in controls if row.verdict is Verdict.INVALID]
+    if off and off[0].figures:
+        return f"base differs from itself, by {100 * (off[0].figures.ratio - 1):+.1f} % in {off[0].case}: measure again"
+    positives = [row for row in controls if row.measure == POSITIVE]
+    if positives and all(row.verdict is Verdict.PASS for row in positives):
+        return f"none of {len(positives)} slowdowns put in on purpose was seen: a regression would not have been either"
+    return ""
+
+
+def _memory(run: Judgement) -> list[Row]:
+    """Peak memory: steady as it is, one stage is enough; of a net's own bytes, less than a few MiB do not count."""
+    found: dict[str, Difference] = {}
+    tolerances: dict[str, float] = {}
+    for case in run.judged:
+        peaks = [(base, head) for base, head in (pair.peak_bytes for pair in run.pairs(case)) if base and head]
+        if len(peaks) < FEWEST_LAUNCHES:
+            continue
+        middle = statistics.median(base for base, _ in peaks)
+        found[case] = paired([math.log1p(max(LEAST, (head - base) / middle)) for base, head in peaks])
+        tolerances[case] = max(run.terms.tolerances[case], MEMORY_BYTES / middle)
+    return _family(found, tolerances, "memory")
+
+
+LEAST = -0.9
+"""A peak that is this much smaller is smaller; how much so no longer matters."""
+
+
+def _compile(run: Judgement) -> list[Row]:
+    """What torch.compile costs: of its own kind, with a tolerance of its own."""
+    found: dict[str, Difference] = {}
+    for case in run.judged:
+        known = [(base, head) for base, head in (pair.compile_seconds for pair in run.pairs(case)) if base and head]
+        if len(known) >= FEWEST_LAUNCHES:
+            found[case] = paired([math.log(head / base) for base, head in known])
+    return _family(found, dict.fromkeys(found, COMPILE_TOLERANCE), "compile")
+
+
+def _family(found: Mapping[str, Difference], tolerances: Mapping[str, float], measure: str) -> list[Row]:
+    """One measure of all cases: a family of its own, with an error of its own."""
+    shares = [tolerances[case] for case in found]
+    judged = judge(list(found.values()), shares, [share + BEYOND for share in shares])
+    return [
+        Row(case, measure, each.verdict, each, tolerance=tolerances[case])
+        for case, each in zip(found, judged, strict=True)
+    ]

@@ -1,0 +1,189 @@
+"""What the gate has found, for people, pull requests, CI systems and scripts."""
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+
+from bench.records.record import plain
+from reports.gate.statistics import Verdict
+from reports.gate.verdicts import Gate, Row
+from suites import units
+
+SHOWN_ROWS = 20
+"""Of a pull-request comment; the rest is folded."""
+FOLDED_ROWS = 150
+"""GitHub takes 65,536 characters."""
+ANNOTATIONS = 10
+"""GitHub shows so many of a kind and step."""
+SCHEMA = 1
+FAILURES = (Verdict.REGRESSED, Verdict.MISSING, Verdict.INVALID, Verdict.INCOMPARABLE)
+
+
+def headline(gate: Gate, *, strict: bool) -> str:
+    """`REGRESSED: 1 REGRESSED, 7 PASS`: the run's verdict, and the counts.
+
+    What could not be decided is called so, whether it fails the run or not.
+    """
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in gate.counts.most_common())
+    words = {0: "PASS", 1: "REGRESSED", 3: "INCONCLUSIVE", 4: "INCOMPARABLE", 5: "NOTHING COMPARED", 6: "INVALID"}
+    code = gate.exit_code(strict=strict)
+    word = "INCONCLUSIVE" if code == 0 and gate.counts[Verdict.INCONCLUSIVE] else words[code]
+    together = f", all cases together by {percent(gate.shift[0])}" if gate.shift else ""
+    return f"{word}: {counts or 'no case in either'}{together}"
+
+
+def shift(gate: Gate) -> str:
+    """The one finding that all cases share; empty where they share none."""
+    if gate.shift is None:
+        return ""
+    middle, low, high = gate.shift
+    return (
+        f"All cases have moved together, {percent(middle)} [{percent(low)}, {percent(high)}]: one cause, of the "
+        "machine, a dependency or the environment, rather than many."
+    )
+
+
+def said(gate: Gate, *, strict: bool) -> list[str]:
+    """What is said besides the table, the verdict first."""
+    lines = [headline(gate, strict=strict), gate.invalid, shift(gate), *gate.notes]
+    lines += [controls(gate), *(f"{case} was left out: {reason}" for case, reason in gate.left_out)]
+    return [line for line in [*lines, gate.method] if line]
+
+
+def controls(gate: Gate) -> str:
+    """What the run said of differences that are known; empty where it had no controls."""
+    if not gate.controls:
+        return ""
+    return "Controls: " + "; ".join(
+        f"{row.case} {row.measure} {percent(row.figures.ratio)} [{percent(row.figures.low)}, "
+        f"{percent(row.figures.high)}]{f', {row.reason}' if row.reason else ''}"
+        for row in gate.controls
+        if row.figures
+    )
+
+
+def text(gate: Gate) -> pd.DataFrame:
+    """A row a case and measure, the worst first."""
+    return pd.DataFrame([_cells(row) for row in gate.rows], columns=list(HEADINGS))
+
+
+HEADINGS = ("verdict", "case", "measure", "head over base", "smallest seen", "p", "launches", "remark")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    found = row.figures
+    remark = "; ".join(filter(None, [row.reason, "NOISY: " + "; ".join(row.noisy) if row.noisy else ""]))
+    if found is None:
+        return (row.verdict, row.case, row.measure, *[units.UNKNOWN] * 4, remark)
+    return (
+        row.verdict, row.case, row.measure,
+        f"{percent(found.ratio)} [{percent(found.low)}, {percent(found.high)}]",
+        percent(found.seen), f"{found.p:.2g}", "+".join(map(str, found.launches)), remark,
+    )  # fmt: skip
+
+
+def percent(ratio: float) -> str:
+    """`+4.1%` of a ratio of 1.041."""
+    return f"{100 * (ratio - 1):+.1f}%"
+
+
+def markdown(gate: Gate, *, strict: bool) -> str:
+    """A comment on a pull request: the verdict, at most 20 rows, the rest folded."""
+    lines = [f"## dlhw gate: {headline(gate, strict=strict)}", ""]
+    lines += [f"**{shift(gate)}**", ""] if gate.shift else []
+    table = text(gate)
+    lines += _table(table.head(SHOWN_ROWS))
+    rest = table.iloc[SHOWN_ROWS:FOLDED_ROWS]
+    if len(rest):
+        lines += ["", f"<details><summary>{len(rest)} more</summary>", "", *_table(rest), "", "</details>"]
+    if len(table) > FOLDED_ROWS:
+        lines += ["", f"{len(table) - FOLDED_ROWS} rows more are in the JSON."]
+    lines += ["", *(f"- {_cell(line)}" for line in said(gate, strict=strict)[1:-1])] if gate.entries else []
+    lines += ["", f"Tolerance {units.percent(gate.tolerance)}. {gate.method}.", ""]
+    return "\n".join(lines)
+
+
+def _table(table: pd.DataFrame) -> list[str]:
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    return [f"| {' | '.join(map(_cell, line))} |" for line in lines]
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def junit(gate: Gate) -> str:
+    """A test suite: a test for each row; what fails the gate is a failure, what it cannot tell is skipped."""
+    suite = ElementTree.Element(
+        "testsuite", name="dlhw gate", tests=str(len(gate.rows)),
+        failures=str(sum(row.verdict in FAILURES for row in gate.rows)),
+        skipped=str(gate.counts[Verdict.INCONCLUSIVE]),
+    )  # fmt: skip
+    for row in gate.rows:
+        test = ElementTree.SubElement(suite, "testcase", classname=f"dlhw.{row.measure}", name=_printable(row.case))
+        said = _printable(" ".join(_cells(row)))
+        if row.verdict in FAILURES:
+            ElementTree.SubElement(test, "failure", message=said)
+        elif row.verdict is Verdict.INCONCLUSIVE:
+            ElementTree.SubElement(test, "skipped", message=said)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _printable(value: str) -> str:
+    """XML has no place for control characters."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)
+
+
+def github(gate: Gate) -> list[str]:
+    """Annotations, of the worst rows: lines that a job of GitHub Actions prints."""
+    words = {Verdict.REGRESSED: "error", Verdict.MISSING: "error", Verdict.INVALID: "error",
+             Verdict.INCOMPARABLE: "error", Verdict.INCONCLUSIVE: "warning", Verdict.IMPROVED: "notice"}  # fmt: skip
+    shown: Counter[str] = Counter()
+    lines = []
+    for row in gate.rows:
+        word = words.get(row.verdict, "")
+        shown[word] += 1
+        if word and shown[word] <= ANNOTATIONS:
+            title = _escaped(f"{row.verdict} {row.case}", property_=True)
+            lines.append(f"::{word} title={title}::{_escaped(' '.join(_cells(row)[2:]))}")
+    return lines
+
+
+def _escaped(value: str, *, property_: bool = False) -> str:
+    for char, code in (
+        ("%", "%25"),
+        ("\r", "%0D"),
+        ("\n", "%0A"),
+        *([(":", "%3A"), (",", "%2C")] if property_ else []),
+    ):
+        value = value.replace(char, code)
+    return value
+
+
+def document(gate: Gate, *, strict: bool) -> dict[str, Any]:
+    """Everything, for scripts; keys stay."""
+    rows, controls_ = ([asdict(row) for row in found] for found in (gate.rows, gate.controls))
+    return dict(
+        plain(
+            {
+                "dlhw_gate": SCHEMA,
+                "verdict": headline(gate, strict=strict).partition(":")[0],
+                "exit_code": gate.exit_code(strict=strict),
+                "counts": {str(verdict): count for verdict, count in gate.counts.items()},
+                "shift": gate.shift,
+                "tolerance": gate.tolerance,
+                "method": gate.method,
+                "base": gate.base,
+                "head": gate.head,
+                "rows": rows,
+                "controls": controls_,
+                "invalid": gate.invalid,
+                "left_out": [list(pair) for pair in gate.left_out],
+                "notes": list(gate.notes),
+                "entries": [entry.to_json() for entry in gate.entries],
+            }
+        )
+    )

@@ -1,0 +1,194 @@
+"""The gate's statistics: from launches to a verdict. Pure functions; distributions by scipy.
+
+All on logarithms: a slowdown is a factor. One number a launch, for samples of a launch share its luck.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+ALPHA = 0.05
+"""Of the whole suite: the chance that any case of the same code is called regressed."""
+POWER = 0.8
+FEWEST_LAUNCHES = 3
+
+
+class Verdict(StrEnum):
+    """What the gate says of a case, or of a run."""
+
+    REGRESSED = "REGRESSED"
+    MISSING = "MISSING"
+    INVALID = "INVALID"
+    INCOMPARABLE = "INCOMPARABLE"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    IMPROVED = "IMPROVED"
+    NEW = "NEW"
+    PASS = "PASS"  # noqa: S105 - a verdict
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Head over base, as logarithms.
+
+    Attributes:
+        mean: of the log ratio.
+        error: its standard error.
+        freedom: degrees of freedom.
+        launches: of base and of head.
+    """
+
+    mean: float
+    error: float
+    freedom: float
+    launches: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A case's figures: all ratios of time, head over base.
+
+    Attributes:
+        low, high: the two-sided 95 % interval.
+        p: that so much is seen though head is no more than the tolerance slower; for this case alone.
+        seen: the smallest slowdown that would have been called REGRESSED four times in five.
+    """
+
+    verdict: Verdict
+    ratio: float
+    low: float
+    high: float
+    p: float
+    seen: float
+    launches: tuple[int, int]
+
+
+def difference(base: Sequence[float], head: Sequence[float]) -> Difference:
+    """Of two groups of launches with spreads of their own (Welch, 1947, doi 10.1093/biomet/34.1-2.28).
+
+    Args:
+        base, head: one positive number a launch, three or more each.
+    """
+    groups = [[math.log(value) for value in values] for values in (base, head)]
+    means = [statistics.fmean(logs) for logs in groups]
+    shares = [statistics.variance(logs) / len(logs) for logs in groups]
+    total = sum(shares)
+    parts = sum(share**2 / (len(logs) - 1) for share, logs in zip(shares, groups, strict=True))
+    freedom = total**2 / parts if parts else float(len(base) + len(head) - 2)
+    return Difference(means[1] - means[0], math.sqrt(total), freedom, (len(base), len(head)))
+
+
+def judge(found: Sequence[Difference], tolerances: Sequence[float], worst: Sequence[float]) -> list[Judged]:
+    """A verdict for each case of a suite; the family-wise error of REGRESSED, and of IMPROVED, is held by Holm's steps.
+
+    Args:
+        tolerances: slower by this share is not a regression, as 0.02; one a case.
+        worst: a case passes when it is surely less slow than this share, as 0.05; one a case.
+    """
+    margins = [math.log1p(tolerance) for tolerance in tolerances]
+    regressed = holm([upper_p(each, margin) for each, margin in zip(found, margins, strict=True)])
+    improved = improvements(found, tolerances)
+    return [
+        figures(
+            each,
+            _verdict(each, regressed[index], improved[index], worst[index]),
+            tolerances[index],
+            smallest_seen(each, tolerances[index], ALPHA / len(found)),
+        )
+        for index, each in enumerate(found)
+    ]
+
+
+def improvements(found: Sequence[Difference], tolerances: Sequence[float]) -> list[bool]:
+    """Which cases are faster by more than their tolerance, the family-wise error held by Holm's steps."""
+    return holm([upper_p(turned(each), math.log1p(share)) for each, share in zip(found, tolerances, strict=True)])
+
+
+def figures(found: Difference, verdict: Verdict, tolerance: float, seen: float) -> Judged:
+    """A verdict with the numbers behind it."""
+    reach = _quantile(0.975, found.freedom) * found.error
+    return Judged(
+        verdict=verdict,
+        ratio=math.exp(found.mean),
+        low=math.exp(found.mean - reach),
+        high=math.exp(found.mean + reach),
+        p=upper_p(found, math.log1p(tolerance)),
+        seen=seen,
+        launches=found.launches,
+    )
+
+
+def _verdict(found: Difference, regressed: bool, improved: bool, worst: float) -> Verdict:
+    if regressed or improved:
+        return Verdict.REGRESSED if regressed else Verdict.IMPROVED
+    return passed(found, worst)
+
+
+def passed(found: Difference, worst: float) -> Verdict:
+    """PASS where a case is surely, with 95 %, less slow than `worst`; else INCONCLUSIVE."""
+    bound = found.mean + _quantile(0.95, found.freedom) * found.error
+    return Verdict.PASS if bound < math.log1p(worst) else Verdict.INCONCLUSIVE
+
+
+def upper_p(found: Difference, margin: float) -> float:
+    """One-sided: the chance of a mean so high, were the truth `margin`."""
+    from scipy.stats import t
+
+    if found.error == 0:
+        return 0.0 if found.mean > margin else 1.0
+    return float(t.sf((found.mean - margin) / found.error, found.freedom))
+
+
+def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
+    """Which hypotheses fall, with a chance of at most `alpha` that any falls wrongly (Holm, 1979)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    falls = [False] * len(p_values)
+    for step, index in enumerate(order):
+        if p_values[index] > alpha / (len(p_values) - step):
+            break
+        falls[index] = True
+    return falls
+
+
+def smallest_seen(found: Difference, tolerance: float, alpha: float) -> float:
+    """The slowdown, as a ratio, that a test at level `alpha` with this noise would call REGRESSED with 80 % power."""
+    from scipy.optimize import brentq
+    from scipy.stats import nct
+
+    if found.error == 0:
+        return 1 + tolerance
+    critical = _quantile(1 - alpha, found.freedom)
+
+    def lacking(shift: float) -> float:
+        return float(nct.sf(critical, found.freedom, shift)) - POWER
+
+    return math.exp(math.log1p(tolerance) + brentq(lacking, 0.0, 10.0 * (critical + 1.0)) * found.error)
+
+
+def common_shift(found: Sequence[Difference]) -> tuple[float, float, float] | None:
+    """(median, low, high) of all cases' ratios where they have moved together; None where they have not.
+
+    The interval is the median's by ranks, over cases. Together: it excludes 1, and the median is off by more than 1 %.
+    """
+    from bench.records.summary import median_interval
+
+    ratios = [math.exp(each.mean) for each in found]
+    interval = median_interval(ratios)
+    if interval is None or interval[0] <= 1 <= interval[1] or abs(statistics.median(ratios) - 1) <= SHIFT:
+        return None
+    return statistics.median(ratios), *interval
+
+
+SHIFT = 0.01
+
+
+def turned(found: Difference) -> Difference:
+    """Base over head."""
+    return Difference(-found.mean, found.error, found.freedom, found.launches)
+
+
+def _quantile(share: float, freedom: float) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(share, freedom))

@@ -1,0 +1,48 @@
+"""The command report: the page, its summary, its data."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reports.results.arguments import Files, Price
+from suites.errors import DlhwError
+
+
+def report(
+    files: Files,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PAGE.html", help="The page to write.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Of the page.")] = "What this hardware does for deep learning",
+    reference: Annotated[
+        str | None, typer.Option(metavar="MACHINE", help="Hold the others against it; default: the first file's.")
+    ] = None,
+    price: Price = None,
+    name: Annotated[
+        list[str] | None, typer.Option(metavar="FILE=LABEL", help="Call a file's machine so; may be repeated.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="PATH|-", help="Write a summary for a pull request or a README.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the data of each figure as CSV.")] = None,
+) -> None:
+    """Compare machines and settings on one page that needs no network.
+
+    Sweeps, hardware runs and imported results, of one or many machines, go together, and what dlhw gate --json wrote.
+    """
+    from reports.analysis import dataset
+    from reports.analysis.advise import price as parse_price
+    from reports.page import figures_gate, publish
+
+    if not output and not markdown and not csv:
+        raise DlhwError("nothing to write: -o PAGE.html, --markdown PATH or --csv DIR")
+    gates = [figures_gate.load(path) for path in files if figures_gate.is_gate(path)]
+    names, prices = dict(publish.label(text) for text in name or ()), dict(parse_price(text) for text in price or ())
+    results = [path for path in files if not figures_gate.is_gate(path)]
+    data = dataset.Dataset.empty()
+    if results or not gates:
+        data = dataset.load(results, names=names, reference=reference, prices=prices)
+    for path, line in publish.write(data, title, page=output, markdown=markdown, csv=csv, gates=gates):
+        print(f"{path}: {line}", file=sys.stderr if "-" in map(str, (output, markdown)) else sys.stdout)

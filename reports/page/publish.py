@@ -1,0 +1,98 @@
+"""`dlhw report`: the page, its summary in markdown, its data as CSV; each file is whole or not there."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from reports.analysis import dataset, findings
+from reports.analysis.dataset import Dataset
+from reports.page import figures, figures_gate
+from reports.page import layout as paging
+from reports.page.figures_gate import GateFile
+from reports.page.plots import Figure, styles_for
+from reports.results import export
+from suites import units
+from suites.errors import DlhwError
+
+
+def label(text: str) -> tuple[str, str]:
+    """`FILE=LABEL`.
+
+    Raises:
+        DlhwError: it reads otherwise.
+    """
+    file, equals, name = text.rpartition("=")
+    if not equals or not name:
+        raise DlhwError(f"--name {text}: expected FILE=LABEL, as in box.json=new")
+    return file, name
+
+
+def write(
+    data: Dataset,
+    title: str,
+    *,
+    page: Path | None,
+    markdown: Path | None,
+    csv: Path | None,
+    gates: Sequence[GateFile] = (),
+) -> Iterator[tuple[Path, str]]:
+    """Write what was asked for; yields each file and a word on it.
+
+    Raises:
+        DlhwError: a file cannot be written.
+    """
+    if page is not None:
+        text = paging.render(data, title, gates)
+        export.write_text(text, page)
+        machines = data.cases["machine"].nunique()
+        gated = f", {len(gates)} gate runs" if gates else ""
+        yield page, f"{len(data.cases):,} cases of {machines} machines{gated}, {units.octets(len(text))}"
+    if markdown is not None:
+        export.write_text(summary(data, title, gates), markdown)
+        yield markdown, "a summary"
+    if csv is not None:
+        for name, frame in tables(data, gates).items():
+            export.csv(frame, _in_folder(csv, name))
+        yield csv, "the data of each figure"
+
+
+def _in_folder(folder: Path, name: str) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DlhwError(f"--csv {folder}: {error.strerror}") from error
+    return folder / f"{name}.csv"
+
+
+def _drawn(data: Dataset) -> list[Figure]:
+    if data.cases.empty:
+        return []
+    winners = dataset.winners(data.cases, data.reference)
+    return figures.all_of(data.cases, data.toggles, winners, styles_for(data.cases))
+
+
+def tables(data: Dataset, gates: Sequence[GateFile] = ()) -> dict[str, pd.DataFrame]:
+    """Figure -> its data."""
+    drawn = [*_drawn(data), *figures_gate.figures(gates)]
+    return {"cases": data.cases, **{figure.id: figure.data[list(figure.columns)] for figure in drawn}}
+
+
+def summary(data: Dataset, title: str, gates: Sequence[GateFile] = ()) -> str:
+    """For a pull request or a README: what was measured, and the finding of each figure."""
+    sentences, claims = findings.of(data.files)
+    drawn = [*figures_gate.figures(gates), *_drawn(data)]
+    lines = [f"## {title}", ""]
+    if not data.cases.empty:
+        lines += ["| machine | cases | measured | noisy |", "|---|---|---|---|"]
+        for row in paging.coverage(data.cases):
+            lines.append(f"| {_cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
+        lines.append("")
+    lines += [f"- **{figure.question}** {_cell(figure.finding)}" for figure in drawn if figure.finding]
+    lines += [f"- **{_cell(item['subject'])}**: {_cell(item['text'])}" for item in sentences]
+    lines += [f"- {_cell(item['claim'])}: **{item['verdict']}**. {_cell(item['figures'])}" for item in claims]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: object) -> str:
+    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

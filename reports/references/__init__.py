@@ -1,0 +1,1 @@
+"""What others say: data sheets and published figures, each with its source."""

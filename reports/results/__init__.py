@@ -1,0 +1,1 @@
+"""From files to tables: results, journals and others' results become frames."""

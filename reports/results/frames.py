@@ -1,0 +1,297 @@
+"""Results files to one tidy table: a row a case, measured or not."""
+
+import contextlib
+import json
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.records.record import SCHEMA, Outcome, Record, Sampling, Status, fingerprint
+from bench.records.summary import Value, percentile, summarise, value_of
+from suites.errors import DlhwError
+
+AXES = (
+    "operation", "variant", "size",
+    "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode", "device",
+    "threads",
+)  # fmt: skip
+COLUMNS = (
+    "file", "machine", "fingerprint", "suite", "datetime", "torch", "device_model",
+    "id", "kind", *AXES, "parameters", "status", "reason",
+    "launches", "samples", "median_seconds", "low_seconds", "high_seconds", "half_width", "within_half_width",
+    "p90_seconds", "p99_seconds", "latency_seconds",
+    "metric", "value", "value_low", "value_high", "images_per_second",
+    "step_flops", "forward_flops_per_image", "flops_per_second", "bytes_per_second",
+    "compulsory_bytes", "operator_bytes", "operators",
+    "peak_bytes", "peak_host_bytes", "base_host_bytes", "peak_allocated_bytes", "peak_reserved_bytes",
+    "parameter_bytes",
+    "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance",
+    "joules_per_image", "images_per_joule", "mean_power_watts",
+    "noisy", "steady", "stop_reason", "cost_seconds",
+)  # fmt: skip
+"""In this order; `value` in the unit that `metric` names; times in seconds, memory in bytes, half widths a share.
+
+`half_width` is between launches where there are several, else within the one, as `within_half_width` always is.
+Percentiles are of single steps, and None where too few of them stand behind one.
+"""
+COUNTS = frozenset({
+    "batch_size", "threads", "parameters", "launches", "samples", "graph_breaks", "step_flops",
+    "forward_flops_per_image", "operators",
+})  # fmt: skip
+FIGURES = frozenset({
+    "value", "value_low", "value_high",
+    "half_width", "within_half_width", "images_per_second", "flops_per_second", "bytes_per_second",
+    "relative_error", "tolerance",
+    "mean_power_watts", "joules_per_image", "images_per_joule",
+})  # fmt: skip
+
+
+def load(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """Read results files into one table with the columns `COLUMNS`.
+
+    Args:
+        paths: one or many JSON files, as `pytest bench/ --benchmark-json` or `dlhw recover` writes them.
+
+    Raises:
+        DlhwError: a file cannot be read, or holds no results of dlhw; the text names it.
+    """
+    chosen = [paths] if isinstance(paths, str | Path) else list(paths)
+    rows = [row for path in chosen for row in _rows(Path(path))]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    try:
+        return frame.astype({column: _dtype(column) for column in COLUMNS})
+    except (TypeError, ValueError) as error:
+        raise DlhwError(f"{', '.join(map(str, chosen))}: a case in it is damaged ({error})") from error
+
+
+def _dtype(column: str) -> str:
+    """The same for every file, whatever it holds."""
+    if column in COUNTS or column.endswith("_bytes"):
+        return "Int64"
+    if column in FIGURES or column.endswith("_seconds"):
+        return "Float64"
+    return "boolean" if column in {"compile_cached", "steady"} else "string"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """One results file, as it is.
+
+    Raises:
+        DlhwError: it cannot be read, or holds no results of dlhw.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DlhwError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DlhwError(f"{path}: this is no text, and so no results file") from error
+    except RecursionError as error:
+        raise DlhwError(f"{path}: nested too deeply for a results file") from error
+    except json.JSONDecodeError as error:
+        journal = path.with_suffix(".journal.jsonl")
+        hint = f"; its journal is whole: dlhw recover {journal} -o {path}" if journal.exists() else ""
+        raise DlhwError(f"{path}:{error.lineno}: not valid JSON, cut short perhaps ({error.msg}){hint}") from error
+    except ValueError as error:
+        raise DlhwError(f"{path}: {error}") from error
+    if not isinstance(data, dict) or "benchmarks" not in data:
+        raise DlhwError(f"{path}: no results file of pytest-benchmark")
+    if "dlhw" not in data:
+        raise DlhwError(f"{path}: written by pytest-benchmark, but not by dlhw: there are no cases in it")
+    schema = data["dlhw"].get("schema", SCHEMA) if isinstance(data["dlhw"], dict) else None
+    if not isinstance(schema, int):
+        raise DlhwError(f"{path}: it does not say which schema it has")
+    if schema > SCHEMA:
+        raise DlhwError(f"{path}: written by a later dlhw (schema {schema}; this one reads {SCHEMA})")
+    return data
+
+
+def records(data: Mapping[str, Any]) -> Iterator[Record]:
+    """The records of a results file: the measured ones, then what became of the rest."""
+    for benchmark in data["benchmarks"]:
+        info, stats = benchmark["extra_info"], benchmark["stats"]
+        seconds = stats.get("data") or (stats["median"],)
+        measured = {"status": Status.MEASURED}
+        yield Record.from_json({**info, "id": benchmark["param"], "outcome": measured, "seconds": seconds})
+    for outcome in data.get("outcomes", ()):
+        status = Outcome(Status(outcome["status"]), outcome["reason"])
+        yield Record(id=outcome["id"], case=outcome["case"], outcome=status)
+
+
+@dataclass(frozen=True)
+class Results:
+    """One file.
+
+    Attributes:
+        common: what all its rows share: `file`, `machine`, `fingerprint`, `suite`, `datetime`, `torch`.
+        models: device -> its model.
+        host: cores, caches, memory.
+    """
+
+    common: Mapping[str, Any]
+    models: Mapping[str, str | None]
+    host: Mapping[str, Any]
+    records: tuple[Record, ...]
+
+
+def results(path: Path) -> Results:
+    """One results file as records.
+
+    Raises:
+        DlhwError: it cannot be read, or is damaged.
+    """
+    data = read(path)
+    with damage_named(path):
+        machine = data["machine_info"]
+        common = {
+            "file": str(path),
+            "machine": machine.get("node"),
+            "fingerprint": data["dlhw"].get("fingerprint") or _fingerprint(machine),
+            "suite": data["dlhw"].get("suite"),
+            "digest": data["dlhw"].get("digest"),
+            "datetime": data.get("datetime"),
+            "torch": (machine.get("torch") or {}).get("version"),
+        }
+        models = {device["name"]: device.get("model") for device in machine.get("devices") or ()}
+        return Results(common, models, machine.get("host") or {}, tuple(records(data)))
+
+
+@contextlib.contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Whatever reading a record stumbles over becomes one error that names the file."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise DlhwError(f"{path}: a case in it is damaged ({type(error).__name__}: {error})") from error
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    found = results(path)
+    with damage_named(path):
+        return [
+            {**found.common, "device_model": found.models.get(record.case.get("device", "")), **row(record)}
+            for record in found.records
+        ]
+
+
+def _fingerprint(machine: Mapping[str, Any]) -> str:
+    return fingerprint({**machine, "python": machine.get("python_version")})
+
+
+def row(record: Record) -> dict[str, Any]:
+    """What a record says, under the names of `COLUMNS`."""
+    case = record.case
+    row: dict[str, Any] = {
+        "id": record.id,
+        "kind": case.get("kind", "net"),
+        **{axis: case.get(axis) for axis in AXES},
+        "input_shape": _numbers(case, "input_shape"),
+        "size": _numbers(case, "size"),
+        "parameters": case.get("parameters"),
+        "status": str(record.outcome.status),
+        "reason": record.outcome.reason,
+    }
+    for part in (_timing(record), _memory(record), _energy(record), _rest(record)):
+        row |= part
+    return row
+
+
+def _numbers(case: Mapping[str, Any], name: str) -> str | None:
+    return "x".join(map(str, case[name])) if case.get(name) else None
+
+
+def _timing(record: Record) -> dict[str, Any]:
+    if not record.seconds:
+        return {}
+    found, value = summarise(record), value_of(record)
+    step = record.flops.step if record.flops else None
+    sampling = record.sampling
+    single_steps = record.seconds if sampling and sampling.steps_per_sample == 1 else ()
+    return {
+        "launches": found.launches,
+        "samples": len(record.seconds),
+        "median_seconds": found.median_seconds,
+        "low_seconds": found.low_seconds,
+        "high_seconds": found.high_seconds,
+        "half_width": found.half_width,
+        "within_half_width": found.within_half_width,
+        "p90_seconds": percentile(single_steps, 0.9),
+        "p99_seconds": percentile(single_steps, 0.99),
+        "latency_seconds": _latency(sampling, found.median_seconds),
+        "metric": value.metric,
+        "value": value.value,
+        "value_low": value.low,
+        "value_high": value.high,
+        "images_per_second": _if(value, "images_per_second"),
+        "bytes_per_second": _if(value, "bytes_per_second"),
+        "step_flops": step,
+        "forward_flops_per_image": record.flops.forward_per_image if record.flops else None,
+        "flops_per_second": step / found.median_seconds if step else _if(value, "flops_per_second"),
+    }
+
+
+def _if(value: Value, metric: str) -> float | None:
+    return value.value if value.metric == metric else None
+
+
+def _latency(sampling: Sampling | None, median_seconds: float) -> float | None:
+    """From a step's call until the device has done it; on the CPU a step is done when it returns."""
+    if sampling is None:
+        return None
+    if sampling.synchronised_seconds:
+        return statistics.median(sampling.synchronised_seconds)
+    return median_seconds if sampling.clock == "perf_counter" else None
+
+
+def _memory(record: Record) -> dict[str, Any]:
+    memory = record.memory
+    if memory is None:
+        return {}
+    allocated = memory.peak_allocated_bytes
+    return {
+        "peak_bytes": memory.peak_host_bytes if allocated is None else allocated,
+        "peak_host_bytes": memory.peak_host_bytes,
+        "base_host_bytes": memory.base_host_bytes,
+        "peak_allocated_bytes": allocated,
+        "peak_reserved_bytes": memory.peak_reserved_bytes,
+        "parameter_bytes": memory.parameter_bytes,
+    }
+
+
+def _energy(record: Record) -> dict[str, Any]:
+    """Joules of the energy window over the images that it worked through."""
+    sensors = record.sensors or {}
+    joules, steps = sensors.get("energy_joules"), sensors.get("window_steps")
+    if not joules or not steps:
+        return {}
+    images = steps * record.case["batch_size"]
+    return {
+        "joules_per_image": joules / images,
+        "images_per_joule": images / joules,
+        "mean_power_watts": sensors.get("mean_power_watts"),
+    }
+
+
+def _rest(record: Record) -> dict[str, Any]:
+    row: dict[str, Any] = {"cost_seconds": (record.cost or {}).get("total")}
+    if record.traffic is not None:
+        names = ("compulsory_bytes", "operator_bytes", "operators")
+        row |= {name: getattr(record.traffic, name) for name in names}
+    if record.compile is not None:
+        row |= {
+            "compile_seconds": record.compile.seconds,
+            "graph_breaks": record.compile.graph_breaks,
+            "compile_cached": record.compile.cached,
+        }
+    if record.check is not None:
+        row |= {"relative_error": record.check.relative_error, "tolerance": record.check.tolerance}
+    if record.sampling is not None:
+        row |= {
+            "noisy": "; ".join(record.sampling.noisy),
+            "steady": all(launch.steady for launch in record.sampling.launches),
+            "stop_reason": record.sampling.stop_reason,
+        }
+    return row

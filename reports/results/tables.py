@@ -1,0 +1,118 @@
+"""Tables for people, made of the tidy one: frame in, frame of text out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from reports.results.frames import AXES
+from suites import units
+from suites.errors import DlhwError, did_you_mean
+
+VERDICTS = {"measured": "ok", "out_of_memory": "out of memory", "wrong_result": "wrong result"}
+
+VALUES: dict[str, tuple[str, Callable[[Any], str], bool]] = {
+    "images_per_second": ("images/s", units.images_per_second, True),
+    "median_seconds": ("time a step", units.seconds, False),
+    "flops_per_second": ("FLOP/s", lambda value: units.rate(value, "FLOP/s"), True),
+    "bytes_per_second": ("B/s", lambda value: units.rate(value, "B/s"), True),
+    "peak_bytes": ("peak memory", units.octets, False),
+    "half_width": ("noise", units.percent, False),
+    "within_half_width": ("noise within a launch", units.percent, False),
+    "p90_seconds": ("90th percentile", units.seconds, False),
+    "p99_seconds": ("99th percentile", units.seconds, False),
+    "latency_seconds": ("latency", units.seconds, False),
+    "compile_seconds": ("compile time", units.seconds, False),
+    "relative_error": ("distance from fp64", units.error, False),
+}
+"""Column -> (title, how it becomes text, whether more of it is better)."""
+
+
+def constants(frame: pd.DataFrame) -> dict[str, Any]:
+    """The axes that are the same in every row, and their values: said once, not in every row."""
+    same = {axis: frame[axis].iloc[0] for axis in AXES if len(frame) > 1 and frame[axis].nunique(dropna=False) == 1}
+    return {axis: None if pd.isna(value) else value for axis, value in same.items()}
+
+
+def cases(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row a case: the axes that vary, then time, rate, memory, noise and verdict, all as text."""
+    same = constants(frame)
+    shown = [axis for axis in AXES if axis not in same and frame[axis].notna().any()]
+    if frame["file"].nunique() > 1:
+        shown.insert(0, "file")
+    table = frame[shown].astype("string").fillna(units.UNKNOWN)
+    table["time a step"] = [
+        units.interval(*(_number(value) for value in row))
+        for row in frame[["median_seconds", "low_seconds", "high_seconds"]].itertuples(index=False)
+    ]
+    if (frame["kind"] == "micro").any():
+        table["result"] = [
+            units.metric(str(metric), _number(value))
+            for metric, value in frame[["metric", "value"]].itertuples(index=False)
+        ]
+    columns = [
+        *(["images_per_second", "flops_per_second", "peak_bytes"] if (frame["kind"] == "net").any() else []),
+        "half_width",
+    ]
+    if (frame["launches"] > 1).any():
+        columns.append("within_half_width")
+    for column in columns:
+        title, text, _ = VALUES[column]
+        table[title] = [text(_number(value)) for value in frame[column]]
+    table["verdict"] = [_verdict(*row) for row in frame[["status", "noisy", "reason"]].itertuples(index=False)]
+    return table.rename(columns=lambda name: str(name).replace("_", " "))
+
+
+def require_value(value: str) -> None:
+    """Check the name of a pivot's value.
+
+    Raises:
+        DlhwError: there is none of that name.
+    """
+    if value not in VALUES:
+        raise DlhwError(f"--value {value}: no such value{did_you_mean(value, VALUES)}; values: {', '.join(VALUES)}")
+
+
+def pivot(frame: pd.DataFrame, by: Sequence[str], value: str = "images_per_second") -> pd.DataFrame:
+    """The best `value` of the cases that share the axes `by`: the last axis across, the others down.
+
+    A cell is text, with how many of its cases were measured where that is not all of a single one.
+
+    Raises:
+        DlhwError: an axis or the value does not exist.
+    """
+    known = (*AXES, "file", "machine", "torch")
+    for axis in by:
+        if axis not in known:
+            raise DlhwError(f"--by {axis}: no such axis{did_you_mean(axis, known)}; axes: {', '.join(known)}")
+    require_value(value)
+    *down, across = by
+    rows: dict[Any, dict[str, str]] = {}
+    for key, group in frame.groupby(list(by), sort=False, dropna=False):
+        rows.setdefault(key[:-1], {})[str(key[-1])] = _best(group, value)
+    index = pd.MultiIndex.from_tuples(rows, names=down) if down else pd.Index([VALUES[value][0]])
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    table = pd.DataFrame(
+        [[row.get(column, units.UNKNOWN) for column in columns] for row in rows.values()], index, columns
+    )
+    table.columns.name = across
+    return table.reset_index(names=down) if down else table
+
+
+def _best(group: pd.DataFrame, value: str) -> str:
+    _, text, more_is_better = VALUES[value]
+    found = group[value].dropna()
+    if found.empty:
+        return ", ".join(VERDICTS.get(status, status) for status in group["status"].unique())
+    best = text(float(found.max() if more_is_better else found.min()))
+    return best if len(group) == 1 else f"{best} ({len(found)}/{len(group)})"
+
+
+def _verdict(status: str, noisy: Any, reason: Any) -> str:
+    if status == "measured":
+        return f"NOISY: {noisy}" if isinstance(noisy, str) and noisy else "ok"
+    return f"{VERDICTS.get(status, status)}: {reason}"
+
+
+def _number(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)

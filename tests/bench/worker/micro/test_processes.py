@@ -1,0 +1,202 @@
+"""Several processes for real: gloo over loopback, torchrun, ranks that are killed."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.controller.launcher import Launcher
+from bench.controller.process import Worker
+from bench.records.record import Status
+from bench.worker.micro import processes
+from suites.case import Budget
+from suites.micro import Micro
+
+BUDGET = Budget(
+    precision=0.5, min_samples=3, min_seconds=0, max_seconds=0.05, warmup_seconds=0.05, time_limit_seconds=100
+)
+FOREVER = Budget(precision=1e-9, min_seconds=90, max_seconds=90, warmup_seconds=0.05, time_limit_seconds=100)
+pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+
+
+@pytest.fixture(scope="module")
+def worker():
+    with Worker(preload=("bench.worker.micro.measure",)) as worker:
+        yield worker
+
+
+@pytest.fixture
+def measure(worker):
+    launcher = Launcher(worker)
+    return lambda text, budget=BUDGET: launcher.measure(Micro.parse(text), budget)
+
+
+def children(pid):
+    """Process ids of the direct children of `pid` that are alive."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def descendants(pid):
+    own = children(pid)
+    return own + [further for child in own for further in descendants(child)]
+
+
+def command(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def wait_for(find, what):
+    """What `find` finds, once it does."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if found := find():
+            return found
+        time.sleep(0.02)
+    pytest.fail(f"no {what} after a minute")
+
+
+def template(worker):
+    return worker.pid
+
+
+def test_two_ranks_add_up(measure, worker):
+    record, output = measure("all_reduce-2x4096-fp32-cpu-t1")
+    assert record.outcome.status is Status.MEASURED, output
+    assert (record.work.metric, record.work.amount) == ("bytes_per_second", 4096)  # 2 (n - 1) / n = 1
+    assert len(record.seconds) >= 3
+    assert record.case["processes"] == 2
+    wait_for(lambda: not children(template(worker)), "end of the ranks")
+
+
+def test_once_is_a_step_of_all_ranks(worker):
+    record, output = Launcher(worker).measure(Micro.parse("all_reduce-2x64-fp32-cpu-t1"), BUDGET, once=True)
+    assert (record.outcome.status, record.outcome.reason) == (Status.SKIPPED, "ran once, was not measured"), output
+
+
+def test_one_process_has_nobody_to_add_up_with(measure):
+    record, _ = measure("all_reduce-1x4096-fp32-cpu-t1")
+    assert (record.outcome.status, record.outcome.reason) == (
+        Status.SKIPPED, "one process has no other to add up with",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("victim", ["follower", "measurer"])
+def test_a_killed_rank_ends_its_case_and_leaves_nobody(worker, victim):
+    launcher, answer = Launcher(worker), []
+    case = Micro.parse("all_reduce-2x65536-fp32-cpu-t1")
+    thread = threading.Thread(target=lambda: answer.append(launcher.measure(case, FOREVER)))
+    thread.start()
+    try:
+        measurer = wait_for(lambda: children(template(worker)), "measurer")[0]
+        follower = wait_for(lambda: children(measurer), "follower")[0]
+        time.sleep(1)  # into the sampling
+        os.kill(follower if victim == "follower" else measurer, signal.SIGKILL)
+    finally:
+        thread.join(timeout=120)
+    assert not thread.is_alive()
+    record, _ = answer[0]
+    if victim == "measurer":
+        assert record.outcome.status is Status.CRASHED
+        assert "killed by SIGKILL" in record.outcome.reason
+    else:
+        assert record.outcome.status is Status.FAILED
+        assert "rank 1 was killed by SIGKILL" in record.outcome.reason
+    wait_for(lambda: not {measurer, follower} & set(descendants(os.getpid())), "end of the ranks")
+    assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob(f"dlhw-ranks-{measurer}-*"))
+
+
+def test_two_processes_train_by_torchrun(measure, worker):
+    record, output = measure("scaling-lenet-2x4-fp32-cpu-t1")
+    assert record.outcome.status is Status.MEASURED, output
+    assert (record.work.metric, record.work.amount) == ("images_per_second", 8)
+    assert record.details == {"backend": "gloo", "launched_by": "torchrun"}
+    assert len(record.seconds) >= 3
+    wait_for(lambda: not children(template(worker)), "end of torchrun")
+
+
+def test_a_killed_rank_of_torchrun_is_named(worker):
+    launcher, answer = Launcher(worker), []
+    case = Micro.parse("scaling-lenet-2x4-fp32-cpu-t1")
+    thread = threading.Thread(target=lambda: answer.append(launcher.measure(case, FOREVER)))
+    thread.start()
+
+    def ranks():
+        found = [pid for pid in descendants(template(worker)) if "bench.worker.micro.rank" in command(pid)]
+        return [pid for pid in found if "torch.distributed.run" not in command(pid)]
+
+    try:
+        wait_for(lambda: len(ranks()) == 2, "ranks")
+        time.sleep(3)  # into the training, or at least past the rendezvous
+        victim = next(pid for pid in ranks() if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
+        os.kill(victim, signal.SIGKILL)
+    finally:
+        thread.join(timeout=120)
+    assert not thread.is_alive()
+    record, _ = answer[0]
+    assert record.outcome.status is Status.FAILED
+    assert "rank 1 was killed by SIGKILL, and torchrun ended the others" in record.outcome.reason
+    wait_for(lambda: not children(template(worker)), "end of torchrun")
+
+
+REPORT = """
+E1124 failed (exitcode: -9) local_rank: 1 (pid: 2)
+------------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-11-24_13:27:00
+  host      : box
+  rank      : 1 (local_rank: 1)
+  exitcode  : {code} (pid: 6442)
+  error_file: <N/A>
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (REPORT.format(code=-11), "rank 1 was killed by SIGSEGV, and torchrun ended the others"),
+        (REPORT.format(code=3), "rank 1 ended with code 3, and torchrun ended the others"),
+        ("something else", "torchrun ended with code 7"),
+    ],
+)
+def test_torchruns_report_becomes_a_line(output, reason):
+    assert processes._why(output, 7) == reason
+
+
+class Clock:
+    name, overhead_seconds, steps_ahead = "fake", 0.0, 1
+
+    def samples(self, step, steps_per_sample, count):
+        for _ in range(steps_per_sample * count + self.steps_ahead):
+            step()
+        return [1.0] * count
+
+
+def test_other_ranks_are_told_of_every_step():
+    told, taken = [], []
+    clock = processes.Followed(Clock(), told.append)
+    assert clock.samples(lambda: taken.append(1), 3, 4) == [1.0] * 4
+    assert told == [len(taken)] == [13]
+    assert clock.synchronised(lambda: taken.append(1), 5) == []
+    assert len(taken) == 13
+
+
+@pytest.mark.parametrize(
+    ("device", "rank", "own"), [("cpu", 1, "cpu"), ("cuda:0", 0, "cuda:0"), ("cuda:0", 3, "cuda:3")]
+)
+def test_every_rank_has_its_accelerator(device, rank, own):
+    assert processes.device_of_rank(device, rank) == own

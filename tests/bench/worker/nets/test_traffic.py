@@ -1,0 +1,103 @@
+"""Bytes of a step, against sums done by hand."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+from bench.records.record import Traffic
+from bench.worker.nets.traffic import by_size, step_traffic
+from tests.support.samples import LENET
+
+NETS = """
+import torch
+from torch import nn
+
+class Tiny(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 4, bias=False)
+    def forward(self, x):
+        return torch.relu(self.linear(x.flatten(1)))
+
+class InPlace(Tiny):
+    def forward(self, x):
+        return self.linear(x.flatten(1)).relu_()
+
+class Peeks(Tiny):
+    def forward(self, x):
+        return super().forward(x) if x.sum() > 0 else x
+
+def tiny(): return Tiny()
+def inplace(): return InPlace()
+def peeks(): return Peeks()
+"""
+IMAGES, INPUT, WEIGHT, OUTPUT = 5, 5 * 6 * 4, 4 * 6 * 4, 5 * 4 * 4
+
+
+@pytest.fixture
+def traffic(tmp_path, monkeypatch):
+    (tmp_path / "counted_nets.py").write_text(NETS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "counted_nets", raising=False)
+
+    def traffic(name="tiny", **changes):
+        case = replace(LENET, architecture=f"counted_nets:{name}", input_shape=(1, 2, 3), batch_size=IMAGES, **changes)
+        return step_traffic(case)
+
+    return traffic
+
+
+def test_operands_and_results_of_every_operator_and_no_view(traffic):
+    product, relu = INPUT + WEIGHT + OUTPUT, 2 * OUTPUT
+    assert traffic() == Traffic(
+        compulsory_bytes=WEIGHT + INPUT + OUTPUT, operator_bytes=product + relu, operators=2,
+        by_size={"8": relu, "9": product},
+    )  # fmt: skip
+
+
+def test_what_is_changed_in_place_is_read_and_written(traffic):
+    assert traffic("inplace").operator_bytes == traffic().operator_bytes
+
+
+def test_half_as_wide_half_the_bytes(traffic):
+    found, half = traffic(), traffic(precision="bf16")
+    assert (half.operator_bytes * 2, half.compulsory_bytes * 2) == (found.operator_bytes, found.compulsory_bytes)
+    assert half.operators == found.operators
+
+
+def test_autocasts_casts_are_operators_too(traffic):
+    found = traffic(precision="amp_bf16")
+    casts = INPUT + INPUT // 2 + WEIGHT + WEIGHT // 2
+    product, relu = (INPUT + WEIGHT + OUTPUT) // 2, OUTPUT
+    assert (found.operators, found.operator_bytes) == (4, casts + product + relu)
+    assert found.compulsory_bytes == WEIGHT + INPUT + OUTPUT // 2
+
+
+def test_training_writes_gradients_and_weights(traffic):
+    found = traffic(mode="training")
+    assert found.compulsory_bytes == 3 * WEIGHT + INPUT
+    assert found.operator_bytes > 2 * traffic().operator_bytes
+    assert sum(found.by_size.values()) == found.operator_bytes
+
+
+def test_a_net_that_needs_values_has_no_figure(traffic):
+    assert traffic("peeks") is None
+
+
+@pytest.mark.parametrize(("memory_format", "compile_mode"), [("channels_last", "eager"), ("contiguous", "default")])
+def test_format_and_compiler_change_nothing_of_what_eager_operators_would_move(memory_format, compile_mode):
+    case = replace(LENET, memory_format=memory_format, compile_mode=compile_mode)
+    assert step_traffic(case) == step_traffic(LENET)
+
+
+def test_lenet():
+    found = step_traffic(LENET)
+    assert found.operators == 2 * 3 + 3 + 2  # convolution, sigmoid, pool twice; product three times, sigmoid twice
+    weights, logits = 61_706 * 4, 8 * 10 * 4
+    assert found.compulsory_bytes == weights + 8 * 28 * 28 * 4 + logits
+
+
+def test_sizes_are_powers_of_two_above():
+    assert by_size([1, 2, 3, 4, 5, 1024, 1025]) == {"0": 1, "1": 2, "2": 7, "3": 5, "10": 1024, "11": 1025}
+    assert by_size([0]) == {"0": 0}
