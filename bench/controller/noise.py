@@ -13,11 +13,11 @@ OTHER_CORES = 0.1
 """Others may use the cores that the case leaves free, and this much more: ticks of 10 ms tell no less."""
 TICK_SECONDS = 0.01
 FEWEST_TICKS = 3
-"""The kernel counts whole ticks: in a short window one or two of them look like company."""
+"""The kernel counts whole ticks: in a short window one or two of them look like co-running processes."""
 FEWEST_SWITCHES = 20
 """In a short window a few say nothing of a rate."""
 SWITCHES_PER_THREAD = 50.0
-"""A second. Undisturbed threads of a busy team were put aside 3 to 20 times a second, disturbed ones 95."""
+"""A second. Undisturbed threads of a busy team made 3 to 20 involuntary switches a second, disturbed ones 95."""
 FEWEST_FOR_DRIFT = 18
 """Six in a third, which is what an interval needs."""
 FEWEST_FOR_MODES = 60
@@ -52,7 +52,7 @@ def disturbances(record: Record, budget: Budget, cores: int) -> dict[str, str]:
     found = {
         "warm-up": "" if launch.steady else f"no steady state within {budget.warmup_seconds:g} s of warm-up",
         "steal": _stolen(launch, budget),
-        "load": "" if record.case.get("processes", 1) > 1 else company(launch, cores - threads, window),
+        "load": "" if record.case.get("processes", 1) > 1 else co_running(launch, cores - threads, window),
         "switches": _switches(launch, threads, window),
         "drift": _drift(record.seconds, budget),
         "modes": _modes(record.seconds, budget),
@@ -113,23 +113,28 @@ def _stolen(launch: Launch, budget: Budget) -> str:
     share = launch.stolen_share
     if share is None or share <= budget.precision:
         return ""
-    return f"the hypervisor took {100 * share:.0f}% of the cores' time"
+    return steal(share)
 
 
-def company(launch: Launch, free_cores: int, window_seconds: float) -> str:
+def steal(share: float) -> str:
+    """What a stolen share of the cores' time is called."""
+    return f"steal {100 * share:.0f}%: the hypervisor gave that share of the cores' time to others"
+
+
+def co_running(launch: Launch, free_cores: int, window_seconds: float) -> str:
     """What other processes used of the cores beyond `free_cores`; empty where that is little."""
     others = launch.other_cores
     tick = TICK_SECONDS / window_seconds if window_seconds else 0.0
     if others is None or others <= max(0, free_cores) + max(OTHER_CORES, FEWEST_TICKS * tick):
         return ""
-    return f"other processes used {others:.1f} cores meanwhile"
+    return f"co-running processes used {others:.1f} cores meanwhile"
 
 
 def _switches(launch: Launch, threads: int, window_seconds: float) -> str:
     rate = launch.switches_per_second
     if rate is None or rate <= SWITCHES_PER_THREAD * threads or rate * window_seconds < FEWEST_SWITCHES:
         return ""
-    return f"the process was put aside {rate:.0f} times a second"
+    return f"{rate:.0f} involuntary context switches/s"
 
 
 def _drift(seconds: Sequence[float], budget: Budget) -> str:

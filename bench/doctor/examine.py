@@ -7,7 +7,7 @@ from typing import Any
 from bench.controller.launcher import Launcher, outcome_of
 from bench.controller.process import Worker
 from bench.doctor import diagnostics
-from bench.doctor.diagnostics import Finding, plural
+from bench.doctor.diagnostics import Diagnostic, plural
 from bench.machine import host, nvml, sensors
 from suites.case import Budget, Case
 
@@ -19,7 +19,7 @@ ENERGY_SECONDS = 6.0
 PROBE_LIMIT_SECONDS = 120.0
 
 
-def examine(begin: Callable[[str, float], None]) -> Iterator[Finding]:
+def examine(begin: Callable[[str, float], None]) -> Iterator[Diagnostic]:
     """Examine this machine; `begin` is told each step as it begins, and about how many seconds it takes.
 
     Raises:
@@ -47,7 +47,7 @@ def examine(begin: Callable[[str, float], None]) -> Iterator[Finding]:
             yield diagnostics.repeatability(record, count)
 
 
-def _device(worker: Worker, device: Mapping[str, Any], begin: Callable[[str, float], None]) -> Iterator[Finding]:
+def _device(worker: Worker, device: Mapping[str, Any], begin: Callable[[str, float], None]) -> Iterator[Diagnostic]:
     name = device["name"]
     yield from _probe(
         worker, "known_allocation", lambda facts: [diagnostics.known_allocation(name, facts)], device=name
@@ -61,8 +61,8 @@ def _device(worker: Worker, device: Mapping[str, Any], begin: Callable[[str, flo
 
 
 def _probe(
-    worker: Worker, name: str, judge: Callable[[dict[str, Any]], Sequence[Finding]], **arguments: Any
-) -> Sequence[Finding]:
+    worker: Worker, name: str, judge: Callable[[dict[str, Any]], Sequence[Diagnostic]], **arguments: Any
+) -> Sequence[Diagnostic]:
     """What `judge` makes of a probe's facts; a probe that fails is a finding too."""
     reply = worker.request("probe", PROBE_LIMIT_SECONDS, name=name, **arguments)
     if reply.result is not None and "facts" in reply.result:
@@ -77,7 +77,7 @@ def _idle(seconds: float = 1.0) -> dict[str, float | None]:
     return host.between(before, host.moment())
 
 
-def _machine(environment: Mapping[str, Any], idle: Mapping[str, float | None]) -> Iterator[Finding]:
+def _machine(environment: Mapping[str, Any], idle: Mapping[str, float | None]) -> Iterator[Diagnostic]:
     facts, torch = environment["host"], environment["torch"]
     yield diagnostics.processor(facts)
     yield from (diagnostics.accelerator(device) for device in environment["devices"] if device["name"] != "cpu")
@@ -88,11 +88,11 @@ def _machine(environment: Mapping[str, Any], idle: Mapping[str, float | None]) -
     yield diagnostics.cores(facts)
     yield diagnostics.thread_settings(torch["environment"])
     yield diagnostics.governor(facts)
-    yield diagnostics.company(idle, facts["cores"])
+    yield diagnostics.co_running(idle, facts["cores"])
     yield diagnostics.steal(idle)
 
 
-def _sensors(worker: Worker, device: Mapping[str, Any], begin: Callable[[str, float], None]) -> Iterator[Finding]:
+def _sensors(worker: Worker, device: Mapping[str, Any], begin: Callable[[str, float], None]) -> Iterator[Diagnostic]:
     name, watch = device["name"], sensors.watch_for(device)
     if isinstance(watch, sensors.Nothing):
         yield diagnostics.unsensed(name, watch.summary(None, None)["reason"])

@@ -18,14 +18,14 @@ from suites.cases import AnyCase
 
 SLICE_SECONDS = 0.005
 """As short as a step lets it be: two turns are the nearer in time, and there are the more of them."""
-HALF_SECONDS = 0.3
-"""That the slices of one half take together, if the fewest turns do not take longer."""
+SIDE_SECONDS = 0.3
+"""That the slices of one process take together, if the fewest turns do not take longer."""
 FEWEST_TURNS, MOST_TURNS = 16, 96
 ANSWER_SECONDS = 120.0
 CLOCKS_DIFFER = 0.01
 
 
-class Half(Protocol):
+class SideProcess(Protocol):
     """One process of a pair. Where it cannot do what it is asked for, it answers with an `outcome`."""
 
     def load(self, index: int, cores: Sequence[int]) -> Mapping[str, Any]:
@@ -37,7 +37,7 @@ class Half(Protocol):
     def slice(self, steps: int, slower: float = 0.0) -> Mapping[str, Any]:
         """Take so many steps.
 
-        Answers `seconds` of each, `switches`: how often it was put aside meanwhile, `cpu_seconds` and `peak_bytes`.
+        Answers `seconds` of each, `switches`: involuntary context switches meanwhile, `cpu_seconds` and `peak_bytes`.
         """
 
 
@@ -62,14 +62,16 @@ class Rules:
 
 
 @dataclass
-class _Turns:
-    """What one half has done so far."""
+class _Slices:
+    """What one process has done so far."""
 
     medians: list[float] = field(default_factory=list)
-    said: list[Mapping[str, Any]] = field(default_factory=list)
+    results: list[Mapping[str, Any]] = field(default_factory=list)
 
 
-def play(base: Half, head: Half, index: int, coin: random.Random, rules: Rules, slower: float = 0.0) -> Pair:
+def measure_pair(
+    base: SideProcess, head: SideProcess, index: int, coin: random.Random, rules: Rules, slower: float = 0.0
+) -> Pair:
     """Measure a case by slices in turns, A B B A A B ..., who begins by the coin; as many steps for both.
 
     Both are bound to the same cores, chosen by the coin: what another tenant does to a core, or to the sibling that it
@@ -78,34 +80,34 @@ def play(base: Half, head: Half, index: int, coin: random.Random, rules: Rules, 
     Args:
         slower: slow `head` down by this share, on purpose.
     """
-    halves = (base, head)
+    processes = (base, head)
     order = [0, 1] if coin.random() < 1 / 2 else [1, 0]
     cores = coin.sample(rules.cores, rules.threads) if rules.bind and rules.spare else ()
-    loaded = {place: halves[place].load(index, cores) for place in order}
+    loaded = {place: processes[place].load(index, cores) for place in order}
     outcomes = [_outcome(loaded[place]) for place in (0, 1)]
     if any(outcomes):
         return Pair(outcomes=(outcomes[0], outcomes[1]))
     steps, turns = plan(max(loaded[place]["step_seconds"] for place in (0, 1)))
-    done = (_Turns(), _Turns())
+    done = (_Slices(), _Slices())
     watched = cores or rules.cores
     before = host.moment(watched)
     for turn in range(turns):
         for place in order if turn % 2 == 0 else order[::-1]:
-            said = halves[place].slice(steps, slower if place == 1 else 0.0)
-            if died := _outcome(said):
+            result = processes[place].slice(steps, slower if place == 1 else 0.0)
+            if died := _outcome(result):
                 return Pair(outcomes=(died, None) if place == 0 else (None, died))
-            done[place].said.append(said)
-            done[place].medians.append(statistics.median(said["seconds"]))
-    own_seconds = sum(done[place].said[-1]["cpu_seconds"] - loaded[place]["cpu_seconds"] for place in (0, 1))
-    company = disturbance(before, host.moment(watched), own_seconds, len(watched), rules.threads)
-    peaks = [turns_.said[-1].get("peak_bytes") for turns_ in done]
+            done[place].results.append(result)
+            done[place].medians.append(statistics.median(result["seconds"]))
+    own_seconds = sum(done[place].results[-1]["cpu_seconds"] - loaded[place]["cpu_seconds"] for place in (0, 1))
+    co_running = disturbance(before, host.moment(watched), own_seconds, len(watched), rules.threads)
+    peaks = [slices.results[-1].get("peak_bytes") for slices in done]
     compiled = [loaded[place].get("compile_seconds") for place in (0, 1)]
     return Pair(
         base=tuple(done[0].medians),
         head=tuple(done[1].medians),
         disturbed=tuple(
-            company or _put_aside(first, rules) or _put_aside(second, rules) or _clocks(first, second)
-            for first, second in zip(done[0].said, done[1].said, strict=True)
+            co_running or _switches(first, rules) or _switches(second, rules) or _clocks(first, second)
+            for first, second in zip(done[0].results, done[1].results, strict=True)
         ),
         peak_bytes=(peaks[0], peaks[1]),
         compile_seconds=(compiled[0], compiled[1]),
@@ -115,12 +117,12 @@ def play(base: Half, head: Half, index: int, coin: random.Random, rules: Rules, 
 def plan(step_seconds: float) -> tuple[int, int]:
     """(steps of a slice, turns) for steps of this length; turns come in twos."""
     steps = max(1, math.ceil(SLICE_SECONDS / step_seconds))
-    blocks = round(HALF_SECONDS / (2 * steps * step_seconds))
+    blocks = round(SIDE_SECONDS / (2 * steps * step_seconds))
     return steps, min(MOST_TURNS, max(FEWEST_TURNS, 2 * blocks))
 
 
-def _outcome(said: Mapping[str, Any]) -> Outcome | None:
-    found = said.get("outcome")
+def _outcome(result: Mapping[str, Any]) -> Outcome | None:
+    found = result.get("outcome")
     return Outcome(Status(found["status"]), found["reason"]) if found else None
 
 
@@ -130,7 +132,7 @@ def disturbance(before: host.Moment, after: host.Moment, own_seconds: float, cor
     Over all turns, for the kernel counts whole ticks of 10 ms and knows no better of a single slice.
 
     Args:
-        own_seconds: CPU time of both halves meanwhile.
+        own_seconds: CPU time of both processes meanwhile.
         cores: how many the moments are of.
     """
     ours = own_seconds + after.own_seconds - before.own_seconds
@@ -138,20 +140,20 @@ def disturbance(before: host.Moment, after: host.Moment, own_seconds: float, cor
     window = after.at_seconds - before.at_seconds
     launch = Launch(samples=1, warmup_steps=0, steady=True, median_seconds=window, **rates)
     if (launch.stolen_share or 0.0) * cores > noise.OTHER_CORES:
-        return f"the hypervisor took {100 * (launch.stolen_share or 0.0):.0f}% of the cores' time"
-    return noise.company(launch, cores - threads, window)
+        return noise.steal(launch.stolen_share or 0.0)
+    return noise.co_running(launch, cores - threads, window)
 
 
-def _put_aside(said: Mapping[str, Any], rules: Rules) -> str:
+def _switches(result: Mapping[str, Any], rules: Rules) -> str:
     """Whether the process had to make way in this slice; with a thread for each core it has to now and then."""
-    allowed = noise.SWITCHES_PER_THREAD * rules.threads * sum(said["seconds"])
-    return "the process was put aside for another" if rules.spare and said["switches"] > allowed else ""
+    allowed = noise.SWITCHES_PER_THREAD * rules.threads * sum(result["seconds"])
+    return "involuntary context switches" if rules.spare and result["switches"] > allowed else ""
 
 
 def _clocks(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
-    """Why an accelerator did not run both halves alike; empty where it did, or where nothing tells."""
-    for said in (base, head):
-        if slowed := said.get("slowdowns"):
+    """Why an accelerator did not run both processes alike; empty where it did, or where nothing tells."""
+    for result in (base, head):
+        if slowed := result.get("slowdowns"):
             return f"the GPU was slowed down: {', '.join(slowed)}"
     first, second = base.get("sm_clock_hertz"), head.get("sm_clock_hertz")
     if first and second and abs(first - second) > CLOCKS_DIFFER * first:
@@ -160,15 +162,15 @@ def _clocks(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A case for one half: its `reference`, where a net has one, or why this side does not measure it."""
+class PreparedCase:
+    """A case for one process: its `reference`, where a net has one, or why this side does not measure it."""
 
     case: AnyCase
     reference: Mapping[str, Any] | Outcome | None
 
 
-class WorkerHalf:
-    """A half that is a fresh interpreter, of any Python, with any checkout's `bench`.
+class WorkerSide:
+    """A process that is a fresh interpreter, of any Python, with any checkout's `bench`.
 
     Args:
         proves: from the file that a case came from, why that is not the code it should be; empty where it is.
@@ -176,11 +178,12 @@ class WorkerHalf:
     """
 
     def __init__(
-        self, worker: Worker, wanted: Sequence[Wanted], budgets: Sequence[Budget], *, compiler_cache: str | None = None,
+        self, worker: Worker, prepared: Sequence[PreparedCase], budgets: Sequence[Budget], *,
+        compiler_cache: str | None = None,
         proves: Callable[[AnyCase, str], str] = lambda *_: "",
         state: Callable[[str], Mapping[str, Any]] = lambda _: {},
     ) -> None:  # fmt: skip
-        self._worker, self._wanted, self._proves, self._state = worker, wanted, proves, state
+        self._worker, self._prepared, self._proves, self._state = worker, prepared, proves, state
         self._device = "cpu"
         cases = [
             {
@@ -188,7 +191,7 @@ class WorkerHalf:
                 "reference": None if isinstance(each.reference, Outcome) else each.reference,
                 "warmup_seconds": budget.warmup_seconds,
             }
-            for each, budget in zip(wanted, budgets, strict=True)
+            for each, budget in zip(prepared, budgets, strict=True)
         ]
         worker.begin("slices", cases=cases, compiler_cache=compiler_cache)
 
@@ -198,19 +201,19 @@ class WorkerHalf:
         return self._worker.alive
 
     def load(self, index: int, cores: Sequence[int]) -> Mapping[str, Any]:
-        """As `Half` has it."""
-        wanted = self._wanted[index]
-        if isinstance(wanted.reference, Outcome):
-            return _as_outcome(wanted.reference)
-        self._device = wanted.case.device
+        """As `SideProcess` has it."""
+        prepared = self._prepared[index]
+        if isinstance(prepared.reference, Outcome):
+            return _as_outcome(prepared.reference)
+        self._device = prepared.case.device
         answer = self._worker.ask({"load": index, "cores": list(cores)}, ANSWER_SECONDS)
         if answer is None:
             return self._died("while it was loaded")
-        problem = "" if answer["outcome"] else self._proves(wanted.case, answer["source"])
+        problem = "" if answer["outcome"] else self._proves(prepared.case, answer["source"])
         return _as_outcome(Outcome(Status.FAILED, problem)) if problem else answer
 
     def slice(self, steps: int, slower: float = 0.0) -> Mapping[str, Any]:
-        """As `Half` has it."""
+        """As `SideProcess` has it."""
         answer = self._worker.ask({"slice": steps, "slower": slower}, ANSWER_SECONDS)
         return self._died("between two slices") if answer is None else {**answer, **self._state(self._device)}
 

@@ -1,4 +1,4 @@
-"""Two sides of a gate, ready to be measured: `Stand.pair` is the flow of one pair of all cases.
+"""Two sides of a gate, ready to be measured: `PairedSession.pair` is the flow of one pair of all cases.
 
 A pair is three fresh processes: base, head, and base once more, its twin, for the controls. They are started together,
 under names, hash seeds and environments whose sizes differ from pair to pair: none of it is to favour one side.
@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from bench.controller.launcher import Launcher
 from bench.controller.process import Worker
-from bench.gate.interleave import Rules, Wanted, WorkerHalf, play
+from bench.gate.interleave import PreparedCase, Rules, WorkerSide, measure_pair
 from bench.gate.sides import Side
 from bench.machine import host, nvml
 from bench.records.messages import PROTOCOL
@@ -35,12 +35,12 @@ PADDING_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Play:
+class PairRequest:
     """One case of one pair.
 
     Attributes:
         control: `negative`: base against its twin; `positive`: the twin slowed down.
-        injected: how much slower the second half is made on purpose.
+        injected: how much slower the second process is made on purpose.
     """
 
     case: AnyCase
@@ -48,7 +48,7 @@ class Play:
     injected: float = 0.0
 
 
-class Stand:
+class PairedSession:
     """Both sides, described and prepared. A context: it ends what it started.
 
     Attributes:
@@ -60,7 +60,7 @@ class Stand:
         self.environments: tuple[Mapping[str, Any], ...] = ()
         self._closing = ExitStack()
         self._launchers: tuple[Launcher, ...] = ()
-        self._wanted: tuple[list[Wanted], list[Wanted]] = ([], [])
+        self._prepared: tuple[list[PreparedCase], list[PreparedCase]] = ([], [])
         self._budgets: list[Budget] = []
         self._caches: tuple[str | None, str | None] = (None, None)
 
@@ -117,7 +117,7 @@ class Stand:
         """
         with ThreadPoolExecutor(2) as pool:
             found = list(pool.map(partial(self._prepare, cases), (0, 1)))
-        self._wanted = (found[0], found[1])
+        self._prepared = (found[0], found[1])
         self._budgets = [budget for budget, _ in cases.values()]
         compiled = [case for case in cases if case.compile_mode != "eager"]
         if compiled:
@@ -125,13 +125,13 @@ class Stand:
             self._caches = (base, head)
         return {
             case: tuple(each.reference if isinstance(each.reference, Outcome) else None for each in both)
-            for case, both in zip(cases, zip(*self._wanted, strict=True), strict=True)
+            for case, both in zip(cases, zip(*self._prepared, strict=True), strict=True)
         }
 
-    def _prepare(self, cases: Mapping[AnyCase, tuple[Budget, str]], place: int) -> list[Wanted]:
-        return [Wanted(case, self._ground(case, only, place)) for case, (_, only) in cases.items()]
+    def _prepare(self, cases: Mapping[AnyCase, tuple[Budget, str]], place: int) -> list[PreparedCase]:
+        return [PreparedCase(case, self._prepare_case(case, only, place)) for case, (_, only) in cases.items()]
 
-    def _ground(self, case: AnyCase, only: str, place: int) -> Mapping[str, Any] | Outcome | None:
+    def _prepare_case(self, case: AnyCase, only: str, place: int) -> Mapping[str, Any] | Outcome | None:
         side, launcher, machine = self.sides[place], self._launchers[place], self.machine(place)
         if only not in {"", side.name}:
             return Outcome(Status.SKIPPED, f"not in {side.name}'s suite")
@@ -143,34 +143,34 @@ class Stand:
             return Outcome(Status.FAILED, reason)
         return launcher.reference(case)
 
-    def pair(self, plays: Sequence[Play], coin: random.Random) -> Iterator[tuple[Play, Pair, float]]:
-        """Measure all of `plays` in an order of the coin's; each with the seconds it took.
+    def pair(self, requests: Sequence[PairRequest], coin: random.Random) -> Iterator[tuple[PairRequest, Pair, float]]:
+        """Measure all of `requests` in an order of the coin's; each with the seconds it took.
 
-        Where a process dies, the plays that are left are measured by fresh ones.
+        Where a process dies, the requests that are left are measured by fresh ones.
 
         Raises:
             DlhwError: a process cannot be started.
         """
-        left = list(plays)
+        left = list(requests)
         coin.shuffle(left)
         while left:
-            with self._processes(coin, twin=any(each.control for each in left)) as halves:
-                while left and all(half.alive for half in halves):
+            with self._processes(coin, twin=any(each.control for each in left)) as processes:
+                while left and all(process.alive for process in processes):
                     each = left.pop(0)
                     start = time.perf_counter()
-                    found = self._play(halves, each, coin)
+                    found = self._measure_pair(processes, each, coin)
                     yield each, found, time.perf_counter() - start
 
-    def _play(self, halves: Sequence[WorkerHalf], each: Play, coin: random.Random) -> Pair:
-        index = next(place for place, wanted in enumerate(self._wanted[0]) if wanted.case == each.case)
-        second = halves[2] if each.control else halves[1]
+    def _measure_pair(self, processes: Sequence[WorkerSide], each: PairRequest, coin: random.Random) -> Pair:
+        index = next(place for place, prepared in enumerate(self._prepared[0]) if prepared.case == each.case)
+        second = processes[2] if each.control else processes[1]
         on_host = each.case.device == "cpu"
         rules = Rules(each.case.threads if on_host else 1, host.fastest_cores(), bind=on_host)
-        return play(halves[0], second, index, coin, rules, each.injected)
+        return measure_pair(processes[0], second, index, coin, rules, each.injected)
 
     @contextmanager
-    def _processes(self, coin: random.Random, *, twin: bool) -> Iterator[list[WorkerHalf]]:
-        """Fresh halves of base, head and, where it is needed, base again."""
+    def _processes(self, coin: random.Random, *, twin: bool) -> Iterator[list[WorkerSide]]:
+        """Fresh processes of base, head and, where it is needed, base again."""
         variables = {
             "PYTHONHASHSEED": str(coin.randrange(2**32)),
             "DLHW_PADDING": "x" * coin.randrange(PADDING_BYTES),
@@ -188,11 +188,11 @@ class Stand:
             coin.shuffle(order)
             with ThreadPoolExecutor(len(order)) as pool:
                 list(pool.map(Worker.start, order))
-            yield [self._half(worker, place) for worker, place in zip(workers, places, strict=True)]
+            yield [self._side_process(worker, place) for worker, place in zip(workers, places, strict=True)]
 
-    def _half(self, worker: Worker, place: int) -> WorkerHalf:
-        return WorkerHalf(
-            worker, self._wanted[place], self._budgets, compiler_cache=self._caches[place],
+    def _side_process(self, worker: Worker, place: int) -> WorkerSide:
+        return WorkerSide(
+            worker, self._prepared[place], self._budgets, compiler_cache=self._caches[place],
             proves=self.sides[place].problem, state=self._state,
         )  # fmt: skip
 
@@ -217,8 +217,11 @@ def _describe(side: Side, launcher: Launcher, architectures: Sequence[str]) -> M
     return found
 
 
-def controls(cases: Sequence[AnyCase], injected: float, coin: random.Random) -> list[Play]:
+def controls(cases: Sequence[AnyCase], injected: float, coin: random.Random) -> list[PairRequest]:
     """Four cases of base against base, and two of them, or others, with base slowed down."""
     chosen = coin.sample(list(cases), min(NEGATIVES, len(cases)))
     slowed = coin.sample(list(cases), min(POSITIVES, len(cases)))
-    return [*(Play(case, "negative") for case in chosen), *(Play(case, "positive", injected) for case in slowed)]
+    return [
+        *(PairRequest(case, "negative") for case in chosen),
+        *(PairRequest(case, "positive", injected) for case in slowed),
+    ]

@@ -23,7 +23,7 @@ class Moment:
         stolen_seconds: in which the hypervisor ran other machines though this one had work.
         all_seconds: busy, idle and stolen.
         own_seconds: of this process.
-        own_switches: times that a thread of this process was put aside for another.
+        own_switches: involuntary context switches of this process's threads.
     """
 
     at_seconds: float

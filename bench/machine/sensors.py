@@ -118,7 +118,7 @@ class RaplWatch:
 
 
 class GpuWatch:
-    """Power, energy, clocks, slowdowns and company of one GPU."""
+    """Power, energy, clocks, slowdowns and other processes of one GPU."""
 
     period_seconds: float | None = PERIOD_SECONDS
 

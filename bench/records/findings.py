@@ -22,7 +22,7 @@ QUEUE_FULL = 3.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class Finding:
     """What was found.
 
     Attributes:
@@ -65,7 +65,7 @@ class Curve:
     host: Mapping[str, Any]
     nets: Sequence[tuple[Mapping[str, Any], Value]] = ()
 
-    def only(self, variant: str | None = None, threads: int | None = None) -> list[Point]:
+    def select(self, variant: str | None = None, threads: int | None = None) -> list[Point]:
         """Points of a variant, of a number of threads, ascending by size."""
         found = (
             point
@@ -88,8 +88,8 @@ class Curve:
 Sentence = tuple[str, dict[str, Any]]
 
 
-def answers(records: Iterable[Record], host: Mapping[str, Any]) -> list[Answer]:
-    """An answer for each operation and device that has enough measured records, in the order of `OPERATIONS`."""
+def findings(records: Iterable[Record], host: Mapping[str, Any]) -> list[Finding]:
+    """An finding for each operation and device that has enough measured records, in the order of `OPERATIONS`."""
     measured = [record for record in records if record.outcome.status is Status.MEASURED]
     nets = [(record.case, value_of(record)) for record in measured if record.work is None]
     points = [Point(Micro.from_json(record.case), value_of(record)) for record in measured if record.work is not None]
@@ -100,13 +100,13 @@ def answers(records: Iterable[Record], host: Mapping[str, Any]) -> list[Answer]:
             there = [point for point in own if point.case.device == device]
             sentence = ANSWERS[operation](Curve(there, host if device == "cpu" else {}, nets))
             if sentence is not None:
-                found.append(Answer(operation, f"{operation} {device}", known.question, *sentence))
+                found.append(Finding(operation, f"{operation} {device}", known.question, *sentence))
     return found
 
 
 def memory_latency(curve: Curve) -> Sentence | None:
     """Plateaus of dependent reads, beside the caches that the system reports."""
-    chase = curve.only("chase")
+    chase = curve.select("chase")
     if not chase:
         return None
     found = plateaus([(point.size, point.value.value) for point in chase])
@@ -116,7 +116,7 @@ def memory_latency(curve: Curve) -> Sentence | None:
 
 def stride(curve: Curve) -> Sentence | None:
     """What the worst stride costs, and columns against rows."""
-    steps, rows, columns = curve.only("step"), curve.only("rows"), curve.only("columns")
+    steps, rows, columns = curve.select("step"), curve.select("rows"), curve.select("columns")
     parts, figures = [], {}
     if len(steps) > 1:
         worst = ratio(steps[-1].value, steps[0].value)
@@ -136,7 +136,7 @@ def bandwidth(curve: Curve) -> Sentence | None:
     """Plateaus of the falling part, for each number of threads: what is left of them is dispatch."""
     parts, figures = [], {}
     for threads in curve.threads:
-        points = [(point.size, point.value.value) for point in curve.only(threads=threads)]
+        points = [(point.size, point.value.value) for point in curve.select(threads=threads)]
         half = max(value for _, value in points) / 2
         begin = next(index for index, (_, value) in enumerate(points) if value >= half)
         found = plateaus(points[begin:])
@@ -149,7 +149,7 @@ def threads(curve: Curve) -> Sentence | None:
     """Speed-up over one thread, of what computes and of what moves data."""
     parts, figures = [], {}
     for variant in curve.variants:
-        points = sorted(curve.only(variant), key=lambda point: point.case.threads)
+        points = sorted(curve.select(variant), key=lambda point: point.case.threads)
         if len(points) < 2 or points[0].case.threads != 1:
             continue
         most = points[-1].case.threads
@@ -163,7 +163,7 @@ def dispatch(curve: Curve) -> Sentence | None:
     """The floor t0, and n1/2: as many elements take as long as asking (Hockney & Jesshope, 1981)."""
     parts, figures = [], {}
     for threads in curve.threads:
-        points = [(point.size, point.value.value) for point in curve.only(threads=threads)]
+        points = [(point.size, point.value.value) for point in curve.select(threads=threads)]
         floor = statistics.median(value for _, value in points[:3])
         half = crossing(points, 2 * floor)
         work = f", as long as the work on {half:,.0f} elements" if half else ""
@@ -174,7 +174,7 @@ def dispatch(curve: Curve) -> Sentence | None:
 
 def vectorised(curve: Curve) -> Sentence | None:
     """The loop over the vector."""
-    loop, vector = curve.only("loop"), curve.only("vector")
+    loop, vector = curve.select("loop"), curve.select("vector")
     if not loop or not vector:
         return None
     lost = ratio(loop[0].value, vector[0].value)
@@ -185,8 +185,8 @@ def best_rates(curve: Curve) -> Sentence | None:
     """The best rate of each precision, with all threads, and where it was reached."""
     most = max(curve.threads)
     parts, figures = [], dict[str, Any]()
-    for precision in dict.fromkeys(point.case.precision for point in curve.only(threads=most)):
-        points = [point for point in curve.only(threads=most) if point.case.precision == precision]
+    for precision in dict.fromkeys(point.case.precision for point in curve.select(threads=most)):
+        points = [point for point in curve.select(threads=most) if point.case.precision == precision]
         best = max(points, key=lambda point: point.value.value)
         where = "x".join(map(str, best.case.size)) + (f" {best.case.variant}" if best.case.variant else "")
         parts.append(f"{precision} {units.rate(best.value.value, 'FLOP/s')} ({where})")
@@ -198,8 +198,8 @@ def alignment(curve: Curve) -> Sentence | None:
     """Sizes that are multiples of 8, against the median, the best and the worst of the others."""
     parts, figures = [], {}
     for variant in curve.variants:
-        for precision in dict.fromkeys(point.case.precision for point in curve.only(variant)):
-            points = [point for point in curve.only(variant) if point.case.precision == precision]
+        for precision in dict.fromkeys(point.case.precision for point in curve.select(variant)):
+            points = [point for point in curve.select(variant) if point.case.precision == precision]
             liked = [point.value.value for point in points if point.case.size[0] % ALIGNED == 0]
             others = [point.value.value for point in points if point.case.size[0] % ALIGNED]
             if not liked or len(others) < 2:
@@ -214,8 +214,8 @@ def alignment(curve: Curve) -> Sentence | None:
 
 def fusion(curve: Curve) -> Sentence | None:
     """The longest chain, eager against compiled."""
-    compiled = {point.case.size: point for point in curve.only("compiled")}
-    both = [(point, compiled[point.case.size]) for point in curve.only("eager") if point.case.size in compiled]
+    compiled = {point.case.size: point for point in curve.select("compiled")}
+    both = [(point, compiled[point.case.size]) for point in curve.select("eager") if point.case.size in compiled]
     if not both:
         return None
     eager, fused = max(both, key=lambda pair: pair[0].case.size)
@@ -227,7 +227,7 @@ def transfer(curve: Curve) -> Sentence | None:
     """The largest transfer's bandwidth, and the smallest's time, by direction and memory."""
     parts, figures = [], {}
     for variant in curve.variants:
-        points = curve.only(variant)
+        points = curve.select(variant)
         best, first = max(point.value.value for point in points), points[0]
         seconds = first.size / first.value.value
         parts.append(
@@ -239,7 +239,7 @@ def transfer(curve: Curve) -> Sentence | None:
 
 def launch(curve: Curve) -> Sentence | None:
     """The cost to the host, and the wait."""
-    enqueue, wait = curve.only("enqueue"), curve.only("synchronise")
+    enqueue, wait = curve.select("enqueue"), curve.select("synchronise")
     if not enqueue or not wait:
         return None
     asked, waited = enqueue[0].value.value, wait[0].value.value
@@ -249,7 +249,7 @@ def launch(curve: Curve) -> Sentence | None:
 
 def queue(curve: Curve) -> Sentence | None:
     """The number of launches after which one waits; what one costs is least where the clock's part in it is."""
-    points = curve.only()
+    points = curve.select()
     first = min(point.value.value for point in points)
     full = next((point.size for point in points if point.value.value > QUEUE_FULL * first), None)
     most = points[-1].size
@@ -261,7 +261,7 @@ def queue(curve: Curve) -> Sentence | None:
 
 def overlap(curve: Curve) -> Sentence | None:
     """How much of the shorter of copy and compute is hidden behind the longer."""
-    found = {variant: curve.only(variant)[0].value.value for variant in curve.variants}
+    found = {variant: curve.select(variant)[0].value.value for variant in curve.variants}
     if found.keys() != {"compute", "copy", "both"}:
         return None
     hidden = (found["compute"] + found["copy"] - found["both"]) / min(found["compute"], found["copy"])
@@ -274,7 +274,7 @@ def overlap(curve: Curve) -> Sentence | None:
 
 def all_reduce(curve: Curve) -> Sentence | None:
     """The best bandwidth, and what the smallest costs."""
-    points = curve.only()
+    points = curve.select()
     best = max(points, key=lambda point: point.value.value)
     least = points[0]
     processes = least.case.processes
@@ -290,7 +290,7 @@ def scaling(curve: Curve) -> Sentence | None:
     """Efficiency: the rate of k processes over k times that of one, each with as many images."""
     parts, figures = [], {}
     for variant in curve.variants:
-        points = curve.only(variant)
+        points = curve.select(variant)
         alone = next((point for point in points if point.case.processes == 1), None)
         for point in points:
             if alone is None or point is alone:
@@ -309,7 +309,7 @@ def loader(curve: Curve) -> Sentence | None:
     """The best number of workers for each size of image, and the nets that certainly eat more than it gives."""
     parts, figures = [], {}
     for variant in curve.variants:
-        best = max(curve.only(variant), key=lambda point: point.value.value)
+        best = max(curve.select(variant), key=lambda point: point.value.value)
         pixels = int(variant.lstrip("abcdefghijklmnopqrstuvwxyz"))
         fed = [(case, value) for case, value in curve.nets if case["input_shape"][-1] == pixels]
         hungry = [(case, value) for case, value in fed if value.value > best.value.value and _differ(value, best.value)]
@@ -334,7 +334,7 @@ def convergence(curve: Curve) -> Sentence | None:
     """The median over seeds, and their range."""
     parts, figures = [], {}
     for variant in curve.variants:
-        steps = [point.value.value for point in curve.only(variant)]
+        steps = [point.value.value for point in curve.select(variant)]
         middle = statistics.median(steps)
         seeds = f"{len(steps)} seeds: {min(steps):.0f} to {max(steps):.0f}"
         parts.append(f"{variant} reaches the loss in {middle:.0f} steps ({seeds})")

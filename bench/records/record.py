@@ -111,7 +111,7 @@ class Launch:
     Attributes:
         stolen_share: of all cores' time, taken by the hypervisor for other machines.
         other_cores: how many cores' worth of time other processes used.
-        switches_per_second: how often a thread of the process was put aside for another.
+        switches_per_second: involuntary context switches: how often a thread had to make way for another.
         peak_bytes: of memory while sampling: of the accelerator where there is one, else of the process.
     """
 

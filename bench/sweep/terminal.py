@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.machine import ceilings
-from bench.records.findings import answers
+from bench.records.findings import findings
 from bench.records.record import Record, Status, fingerprint
 from bench.sweep import progress
 from bench.sweep.stash import PROGRESS, RECORD, SWEEP, case_id_of, disabled, is_case, planned
@@ -87,8 +87,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if disabled(config):
         write("NOTHING WAS MEASURED, and no JSON was written: --benchmark-disable runs each case once", red=True)
         return
-    for answer in answers(measured, sweep.environment["host"]):
-        write(f"{answer.subject}: {answer.text}")
+    for finding in findings(measured, sweep.environment["host"]):
+        write(f"{finding.subject}: {finding.text}")
     if not measured:
         write("NOTHING WAS MEASURED: every case was skipped or failed; the reasons are above", red=True)
     write(f"journal: {sweep.journal_path}")

@@ -1,4 +1,4 @@
-"""One half of a pair: a process that measures short slices when it is told to, so that two can take turns.
+"""One side of a pair: a process that measures short slices when it is told to, so that two can take turns.
 
 Commands come as JSON lines on stdin: `{"load": n, "cores": [...]}` builds, checks and warms up the n-th case, bound to
 these cores; `{"slice": steps}` times so many steps of it; the end of stdin ends it all. Each is answered by one event,
@@ -37,7 +37,7 @@ from suites.cases import AnyCase
 from suites.micro import OPERATIONS, Micro
 
 OVERHEAD = 0.01
-"""Share of a sample that reading the clock may take; both halves have the same."""
+"""Share of a sample that reading the clock may take; both sides have the same."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Slices:
                 state = warm_up(ready.step, ready.clock, wanted["warmup_seconds"])
         except Refused as refusal:
             return {"outcome": asdict(refusal.outcome)}
-        except Exception as error:  # noqa: BLE001 - a net may raise anything, and the other half goes on
+        except Exception as error:  # noqa: BLE001 - a net may raise anything, and the other side goes on
             traceback.print_exc()
             return {"outcome": asdict(outcome_of(error))}
         group = max(1, math.ceil(ready.clock.overhead_seconds / (OVERHEAD * state.step_seconds)))
@@ -182,7 +182,7 @@ class Slices:
         )
 
     def _slice(self, steps: int, slower: float) -> dict[str, Any]:
-        """The time of each step, how often the process was put aside meanwhile, its CPU time and peak memory so far."""
+        """The time of each step, involuntary context switches meanwhile, CPU time and peak memory so far."""
         ready = self._ready
         if ready is None:
             return {"outcome": asdict(Outcome(Status.FAILED, "no case is loaded"))}

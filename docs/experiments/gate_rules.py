@@ -92,7 +92,7 @@ def gate_run(pairs: Sequence[Recorded], coin: random.Random, effects: dict[str, 
 
 def regressed(run: Judgement) -> list[str]:
     """Cases that both stages call so."""
-    second = run.second.of("")
+    second = run.confirmation.by_case()
     return [case for case in run.candidates() if confirms(second[case], TOLERANCE, len(run.judged))]
 
 
@@ -126,7 +126,7 @@ def calibration(pairs: Sequence[Recorded], runs: int, *, remembered: bool) -> li
         case = cases[number % len(cases)]
         first = gate_run(pairs, coin, {}, PAIRS)
         first = Judgement(first.entries, replace(first.terms, remembered=known))
-        seen = first.seen(case, first.first.of("")[case]) - 1
+        seen = first.minimum_detectable(case, first.screening.by_case()[case]) - 1
         printed[case].append(seen)
         hits[case].append(case in regressed(gate_run(pairs, coin, {case: seen}, PAIRS)))
     everything = list(itertools.chain(*hits.values()))

@@ -63,7 +63,7 @@ def explain(
     case: Annotated[str, typer.Option("--case", metavar="ID", help="The case, as a table shows it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Tell in ten lines why a case takes as long as it does, and which toggle helped most here."""
+    """Tell in ten lines why a case takes as long as it does, and which setting helped most here."""
     from reports.analysis import diagnosis
     from reports.analysis.explain import explain as of
 

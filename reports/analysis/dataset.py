@@ -21,12 +21,12 @@ ANALYSIS = (
     "share_of_datasheet", "operator_intensity", "compulsory_intensity", "ceiling_flops_per_second",
 )  # fmt: skip
 PAIRED = ("precision", "memory_format", "compile_mode", "threads")
-"""Axes that a person can toggle."""
+"""Axes that a person can switch."""
 MACHINE_FREE = ("architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode")
 """What makes a case the same case on another machine."""
-TOGGLE_COLUMNS = (
+SETTING_COLUMNS = (
     "machine", "architecture", "mode", "batch_size", "device", "precision", "memory_format", "compile_mode", "threads",
-    "toggle", "gain", "gain_low", "gain_high", "from_id", "id", "break_even_steps", "panel", "column", "log2_gain",
+    "setting", "gain", "gain_low", "gain_high", "from_id", "id", "break_even_steps", "panel", "column", "log2_gain",
 )  # fmt: skip
 
 
@@ -37,20 +37,20 @@ class Dataset:
     Attributes:
         cases: a row a case of any file, `reports.results.frames.COLUMNS` and `ANALYSIS`, with cost where a price is
             known.
-        toggles: a row for each pair of cases that differ in one of `PAIRED`.
+        settings: a row for each pair of cases that differ in one of `PAIRED`.
         reference: the machine that others are held against.
     """
 
     files: tuple[Results, ...]
     cases: pd.DataFrame
-    toggles: pd.DataFrame
+    settings: pd.DataFrame
     reference: str
 
     @classmethod
     def empty(cls) -> "Dataset":
         """Of no file at all."""
         cases = pd.DataFrame(columns=[*frames.COLUMNS, *ANALYSIS, "dollars_per_million"], dtype="string")
-        return cls((), cases, pd.DataFrame(columns=list(TOGGLE_COLUMNS)), "")
+        return cls((), cases, pd.DataFrame(columns=list(SETTING_COLUMNS)), "")
 
 
 def load(
@@ -78,8 +78,8 @@ def load(
     _require("--reference", [reference] if reference else [], machines)
     price = data["machine"].map(prices).astype("Float64")
     data["dollars_per_million"] = price / 3600 / data["images_per_second"] * 1e6
-    toggles = pd.DataFrame(_toggles(data), columns=list(TOGGLE_COLUMNS))
-    return Dataset(files, data, toggles, reference or _most_shared(data, machines))
+    settings = pd.DataFrame(_settings(data), columns=list(SETTING_COLUMNS))
+    return Dataset(files, data, settings, reference or _most_shared(data, machines))
 
 
 def _most_shared(data: pd.DataFrame, machines: Sequence[str]) -> str:
@@ -122,7 +122,7 @@ def _analysed(files: Sequence[Results], data: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, index=data.index, columns=list(ANALYSIS))
 
 
-def _toggles(data: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _settings(data: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Pairs that differ in one axis: the base is the axis's first value in the order of `base_of`."""
     nets = plain(data[(data["kind"] == "net") & (data["status"] == "measured")])
     for axis in PAIRED:
@@ -131,7 +131,7 @@ def _toggles(data: pd.DataFrame) -> Iterator[dict[str, Any]]:
             base = _base(group, axis)
             for row in group if base else ():
                 if row["id"] != base["id"]:
-                    yield _toggle(base, row, axis)
+                    yield _setting(base, row, axis)
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -158,12 +158,12 @@ def _base(group: Sequence[dict[str, Any]], axis: str) -> dict[str, Any]:
     return next((row for row in group if row[axis] == wanted), {})
 
 
-def _toggle(base: dict[str, Any], row: dict[str, Any], axis: str) -> dict[str, Any]:
+def _setting(base: dict[str, Any], row: dict[str, Any], axis: str) -> dict[str, Any]:
     saved = base["median_seconds"] - row["median_seconds"]
     compiled = axis == "compile_mode" and row["compile_seconds"] is not None and saved > 0
     return {
-        **{name: row[name] for name in TOGGLE_COLUMNS[:9]},
-        "toggle": f"{axis.replace('_', ' ')} {row[axis]}",
+        **{name: row[name] for name in SETTING_COLUMNS[:9]},
+        "setting": f"{axis.replace('_', ' ')} {row[axis]}",
         "gain": base["median_seconds"] / row["median_seconds"],
         "gain_low": _quotient(base["low_seconds"], row["high_seconds"]),
         "gain_high": _quotient(base["high_seconds"], row["low_seconds"]),

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.text import Text
 
-from bench.doctor.diagnostics import EXIT_CODES, Finding, Verdict
+from bench.doctor.diagnostics import EXIT_CODES, Diagnostic, Verdict
 from bench.records.record import plain
 from suites import units
 
@@ -29,7 +29,7 @@ def run(*, as_json: bool) -> int:
     """Examine this machine and print what is found; the exit code: 0 good, 1 usable with warnings, 2 not usable."""
     from bench.doctor.examine import examine
 
-    found: list[Finding] = []
+    found: list[Diagnostic] = []
     errors = Console(stderr=True)
     with errors.status("") as status:
 
@@ -62,13 +62,13 @@ def paragraphs(lines: Iterable[tuple[str, str]]) -> None:
             print(subject, text, sep="\t")
 
 
-def document(found: Sequence[Finding], code: int) -> dict[str, object]:
+def document(found: Sequence[Diagnostic], code: int) -> dict[str, object]:
     """The report for scripts."""
     findings = [plain(asdict(finding)) for finding in found]
     return {"exit_code": code, "summary": SUMMARIES[code], "findings": findings}
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: Diagnostic) -> None:
     if not sys.stdout.isatty():
         print(finding.name, finding.verdict, finding.value, finding.advice, sep="\t", flush=True)
         return

@@ -27,7 +27,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Toggle:
+class Setting:
     """Another value of one axis, and how many times as fast it is, per image."""
 
     axis: str
@@ -46,10 +46,10 @@ def explain(paths: Sequence[Path], case_id: str) -> Explanation:
     file, record = _find(files, case_id)
     known = ceilings_of(files)[file.common["fingerprint"]]
     neighbours = [other for other in file.records if other.outcome.status is Status.MEASURED]
-    found = toggles(record, neighbours)
+    found = settings(record, neighbours)
     lines: list[tuple[str, str]] = [("time", _time(record)), *_bound_lines(record, known), *_memory(record)]
-    lines += [("toggles", text) for text in _toggle_lines(record, found)]
-    facts: dict[str, Any] = {"case": record.id, "toggles": [asdict(toggle) for toggle in found]}
+    lines += [("settings", text) for text in _setting_lines(record, found)]
+    facts: dict[str, Any] = {"case": record.id, "toggles": [asdict(setting) for setting in found]}
     if record.traffic is not None and record.flops is not None:
         work = work_of(record)
         limits = bounds(work, known)
@@ -139,28 +139,29 @@ def _memory(record: Record) -> Iterator[tuple[str, str]]:
     yield "memory", f"{units.octets(peak)} at the peak{before}; weights {units.octets(memory.parameter_bytes)}"
 
 
-def toggles(record: Record, others: Sequence[Record]) -> list[Toggle]:
+def settings(record: Record, others: Sequence[Record]) -> list[Setting]:
     """Cases that differ from this one in one of `TOGGLES`, the largest gain first."""
     found = []
     for other in others:
         differing = [axis for axis in record.case if axis != "parameters" and other.case.get(axis) != record.case[axis]]
         if len(differing) == 1 and differing[0] in TOGGLES:
             gain = ratio(value_of(other), value_of(record))
-            found.append(Toggle(differing[0], other.case[differing[0]], gain, other.id))
-    return sorted(found, key=lambda toggle: -toggle.gain.value)
+            found.append(Setting(differing[0], other.case[differing[0]], gain, other.id))
+    return sorted(found, key=lambda setting: -setting.gain.value)
 
 
-def _toggle_lines(record: Record, found: Sequence[Toggle]) -> Iterator[str]:
+def _setting_lines(record: Record, found: Sequence[Setting]) -> Iterator[str]:
     """The best of each axis; what was not tried."""
-    best: dict[str, Toggle] = {}
-    for toggle in found:
-        best.setdefault(toggle.axis, toggle)
-    for position, toggle in enumerate(best.values()):
-        most = "helped most here: " if position == 0 and toggle.gain.value > 1 and toggle.gain.certain else ""
-        gain = toggle.gain
+    best: dict[str, Setting] = {}
+    for setting in found:
+        best.setdefault(setting.axis, setting)
+    for position, setting in enumerate(best.values()):
+        most = "helped most here: " if position == 0 and setting.gain.value > 1 and setting.gain.certain else ""
+        gain = setting.gain
         interval = "" if gain.low is None else f" [{units.number(gain.low)}, {units.number(gain.high)}]"
         unsure = "" if gain.certain else ", which may be noise"
-        yield f"{most}{toggle.axis} {toggle.value}: {units.number(gain.value)} times{interval} as many images/s{unsure}"
+        times = f"{units.number(gain.value)} times{interval}"
+        yield f"{most}{setting.axis} {setting.value}: {times} as many images/s{unsure}"
     missing = [axis for axis in TOGGLES if axis not in best]
     if missing:
         yield f"not in these results, with all else equal: other values of {', '.join(missing)}"

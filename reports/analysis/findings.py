@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.records.findings import answers
+from bench.records.findings import findings
 from bench.records.record import plain
 from reports.analysis.claims import judge
 from reports.results import frames
@@ -18,10 +18,10 @@ def load(paths: Iterable[Path]) -> tuple[list[dict[str, Any]], list[dict[str, An
     Raises:
         DlhwError: a file cannot be read, or is damaged.
     """
-    return of([frames.results(path) for path in paths])
+    return of_results([frames.results(path) for path in paths])
 
 
-def of(results: Iterable[Results]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def of_results(results: Iterable[Results]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The same of files that have been read."""
     machines: dict[str, list[Results]] = {}
     for file in results:
@@ -40,7 +40,7 @@ def _of_machine(files: Sequence[Results], *, several: bool) -> tuple[list[dict[s
         records = list({record.id: record for file in files for record in file.records}.values())
         machine = {"machine": files[-1].common["machine"]}
         prefix = f"{machine['machine']} " if several else ""
-        found = [plain(machine | asdict(answer)) for answer in answers(records, files[-1].host)]
+        found = [plain(machine | asdict(finding)) for finding in findings(records, files[-1].host)]
         judged = [plain(machine | asdict(judgement)) for judgement in judge(records)]
         for item in found:
             item["subject"] = prefix + item["subject"]

@@ -13,7 +13,7 @@ import typer
 from suites.errors import DlhwError, NoBaseError
 
 if TYPE_CHECKING:
-    from reports.gate.live import Wish
+    from reports.gate.live import GateOptions
     from reports.gate.verdicts import Gate
 
 INTERRUPTED = 130
@@ -38,7 +38,9 @@ Pairs = Annotated[int | None, typer.Option(metavar="K", help="Pairs of processes
 Budget = Annotated[str | None, typer.Option(metavar="10m", help="As many pairs as fit into this time.")]
 Detect = Annotated[
     str | None,
-    typer.Option(metavar="3%", help="As many pairs as let this slowdown be seen; PASS then excludes it."),
+    typer.Option(
+        metavar="3%", help="As many pairs as make this slowdown detectable in every case; PASS then excludes it."
+    ),
 ]
 Tolerance = Annotated[
     str | None, typer.Option(metavar="2%", help="Slower by this is no regression; default: the suite's word, 2%.")
@@ -71,7 +73,7 @@ def gate(
     strict: Strict = False, markdown: Markdown = None, junit: Junit = None, json_path: Json = None,
     github: Github = False,
 ) -> NoReturn:  # fmt: skip
-    """Is head slower than base? For CI: decided cautiously, with the smallest slowdown that would have been seen.
+    """Is head slower than base? For CI: decided cautiously, with its minimum detectable slowdown (MDE).
 
     Live, with --base or --base-python: both sides are measured now, by turns, in pairs of fresh processes. Stored, with
     --baseline: two results of three launches a case or more (--launches 5), of one machine; weaker.
@@ -87,15 +89,15 @@ def gate(
             assert baseline is not None
             found = _stored(head, baseline, tolerance)
         else:
-            wish = _wish(suite, axis, pairs, budget, detect, tolerance, inject, journal, resume, seed)
-            found = _live(wish, base, base_python, head_python)
+            options = _options(suite, axis, pairs, budget, detect, tolerance, inject, journal, resume, seed)
+            found = _live(options, base, base_python, head_python)
     except NoBaseError as error:
-        _say(str(error))
+        _message(str(error))
         found = no_base(str(error), str(base or base_python or baseline))
     except KeyboardInterrupt as error:
         print(f"\ndlhw: interrupted; what was measured is in {journal}: go on with --resume", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from error
-    _tell(found, strict=strict, markdown=markdown, junit=junit, json_path=json_path, github=github)
+    _report(found, strict=strict, markdown=markdown, junit=junit, json_path=json_path, github=github)
     raise typer.Exit(found.exit_code(strict=strict))
 
 
@@ -112,18 +114,19 @@ def _way(head: Path | None, base: str | None, base_python: str | None, baseline:
 
 
 def _stored(head: Path, baseline: Path, tolerance: str | None) -> "Gate":
-    from reports.gate import verdicts as gating
+    from reports.gate import stored
+    from reports.gate.verdicts import TOLERANCE
     from reports.results import quantities
 
-    gating.require_baseline(baseline)
-    share = gating.TOLERANCE if tolerance is None else quantities.share(tolerance, "--tolerance")
-    return gating.stored(baseline, head, share)
+    stored.require_baseline(baseline)
+    share = TOLERANCE if tolerance is None else quantities.share(tolerance, "--tolerance")
+    return stored.judged(baseline, head, share)
 
 
-def _wish(
+def _options(
     suite: str, axis: list[str] | None, pairs: int | None, budget: str | None, detect: str | None,
     tolerance: str | None, inject: list[str] | None, journal: Path, resume: bool, seed: int | None,
-) -> "Wish":  # fmt: skip
+) -> "GateOptions":  # fmt: skip
     from reports.gate import live
     from reports.results import quantities
 
@@ -136,7 +139,7 @@ def _wish(
         if not equals:
             raise DlhwError(f"--inject {text}: expected PATTERN=SHARE, as in 'lenet-*=5%'")
         slowed[pattern] = quantities.share(amount, f"--inject {pattern}=")
-    return live.Wish(
+    return live.GateOptions(
         suite=suite, axes=tuple(axis or ()), pairs=pairs, inject=slowed, journal=journal, resume=resume, seed=seed,
         budget_seconds=None if budget is None else quantities.seconds(budget, "--budget"),
         detect=None if detect is None else quantities.share(detect, "--detect"),
@@ -144,27 +147,27 @@ def _wish(
     )  # fmt: skip
 
 
-def _live(wish: "Wish", base: str | None, base_python: str | None, head_python: str | None) -> "Gate":
+def _live(options: "GateOptions", base: str | None, base_python: str | None, head_python: str | None) -> "Gate":
     from bench.gate import sides
     from reports.gate import live
 
     with tempfile.TemporaryDirectory(prefix="dlhw-gate-", ignore_cleanup_errors=True) as scratch:
         if base is not None:
             python = head_python or sys.executable
-            own = [wish.journal, Path(f"{wish.journal}.old")]
+            own = [options.journal, Path(f"{options.journal}.old")]
             both = sides.of_commits(Path.cwd(), base, Path(scratch), python, own)
         else:
             both = sides.of_interpreters(str(base_python), head_python or sys.executable, Path.cwd(), Path(scratch))
-        _say(f"base: {both[0].label}")
-        _say(f"head: {both[1].label}")
-        return live.run(wish, both, _say, _step)
+        _message(f"base: {both[0].label}")
+        _message(f"head: {both[1].label}")
+        return live.run(options, both, _message, _progress)
 
 
-def _say(text: str) -> None:
+def _message(text: str) -> None:
     print(f"{CLEAR if sys.stderr.isatty() else ''}dlhw: {text}", file=sys.stderr, flush=True)
 
 
-def _step(text: str) -> None:
+def _progress(text: str) -> None:
     """What happens just now: on a terminal alone, in a line that the next one takes the place of."""
     if sys.stderr.isatty():
         print(f"{CLEAR}dlhw: {text}"[: shutil.get_terminal_size().columns + len(CLEAR) - 1], end="", file=sys.stderr)
@@ -175,7 +178,7 @@ CLEAR = "\r\x1b[K"
 """To the line's beginning, and away with what stands in it (ECMA-48, EL)."""
 
 
-def _tell(
+def _report(
     found: "Gate", *, strict: bool, markdown: Path | None, junit: Path | None, json_path: Path | None, github: bool
 ) -> None:
     """Write what was asked for; the table where standard output is free; the verdict last, on standard error."""
@@ -196,5 +199,5 @@ def _tell(
                 file.write(comment)
     if "-" not in map(str, (markdown, junit, json_path)):
         export.show(report.text(found))
-    for line in report.said(found, strict=strict):
-        _say(line)
+    for line in report.messages(found, strict=strict):
+        _message(line)

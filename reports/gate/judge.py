@@ -12,7 +12,16 @@ from typing import Any
 
 from bench.records.pair import Control, Entry, Pair
 from bench.records.record import Outcome, Status
-from reports.gate.paired import CANDIDATE, Prior, confirms, is_candidate, moderated, paired, shared, smallest_confirmed
+from reports.gate.paired import (
+    CANDIDATE,
+    Prior,
+    confirms,
+    is_candidate,
+    minimum_detectable_confirmed,
+    moderated,
+    paired,
+    shared,
+)
 from reports.gate.statistics import (
     FEWEST_LAUNCHES,
     Difference,
@@ -34,7 +43,7 @@ MOST_DISTURBED = 0.2
 MOST_LOST = 1 / 3
 """With more of its pairs lost to a side that failed a case is not judged either."""
 TOLD = 0.05
-"""With fewer there is nothing to tell: on a quiet machine, too, a process is put aside now and then."""
+"""With fewer screened is nothing to tell: on a quiet machine, too, involuntary context switches happen now and then."""
 CONTROL_ALPHA = 0.01
 """The chance that any negative control of a clean run says otherwise."""
 CONTROL_MARGIN = 0.25
@@ -46,6 +55,7 @@ COMPILE_TOLERANCE = 0.1
 METHOD = (
     "pairs of fresh processes that measure by turns; one-sided t tests on one log ratio a pair, variances moderated; "
     "candidates confirmed by fresh pairs alone; family-wise error of REGRESSED 5 %"
+    "; MDE: the minimum detectable slowdown, which would have been called REGRESSED four times in five"
 )
 
 
@@ -71,15 +81,15 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Look:
+class Stage:
     """One stage: what its pairs say of each case and control that has three of them or more."""
 
-    found: Mapping[tuple[Control, str], Difference]
+    differences: Mapping[tuple[Control, str], Difference]
     prior: Prior | None
 
-    def of(self, control: Control) -> dict[str, Difference]:
+    def by_case(self, control: Control = "") -> dict[str, Difference]:
         """By case id."""
-        return {case: each for (kind, case), each in self.found.items() if kind == control}
+        return {case: each for (kind, case), each in self.differences.items() if kind == control}
 
 
 @dataclass(frozen=True)
@@ -88,18 +98,18 @@ class Judgement:
 
     entries: Sequence[Entry]
     terms: Terms
-    first: Look = field(init=False)
-    second: Look = field(init=False)
+    screening: Stage = field(init=False)
+    confirmation: Stage = field(init=False)
     judged: tuple[str, ...] = field(init=False)
     """Cases that both sides measured, undisturbed, in the order of the terms."""
 
     def __post_init__(self) -> None:
-        first = _look(self.entries, 1, None)
-        object.__setattr__(self, "first", first)
-        object.__setattr__(self, "second", _look(self.entries, 2, first.prior))
-        there = first.of("")
+        screening = _stage(self.entries, 1, None)
+        object.__setattr__(self, "screening", screening)
+        object.__setattr__(self, "confirmation", _stage(self.entries, 2, screening.prior))
+        screened = screening.by_case()
         fine = (case for case in self.terms.tolerances
-                if case in there and not self.disturbance(case) and not self.unreliable(case))  # fmt: skip
+                if case in screened and not self.disturbance(case) and not self.unreliable(case))  # fmt: skip
         object.__setattr__(self, "judged", tuple(fine))
 
     def pairs(self, case: str, control: Control = "") -> list[Pair]:
@@ -119,26 +129,26 @@ class Judgement:
         found = self.pairs(case)
         return sum(any(pair.outcomes) for pair in found) > MOST_LOST * len(found)
 
-    def seen(self, case: str, found: Difference) -> float:
-        """The smallest slowdown, as a ratio, that would have been called REGRESSED four times in five.
+    def minimum_detectable(self, case: str, found: Difference) -> float:
+        """The minimum detectable slowdown, a ratio: it would have been called REGRESSED four times in five.
 
         By the noise of this run, or by what is remembered of the machine where that is more: six pairs that happened to
         agree are no quieter machine.
         """
         tolerance, cases = self.terms.tolerances[case], max(1, len(self.judged))
-        own = smallest_confirmed(found, self.terms.confirm, tolerance, cases)
+        own = minimum_detectable_confirmed(found, self.terms.confirm, tolerance, cases)
         if case not in self.terms.remembered:
             return own
         known = replace(found, error=self.terms.remembered[case] / math.sqrt(found.launches[0]))
-        return max(own, smallest_confirmed(known, self.terms.confirm, tolerance, cases, certain=True))
+        return max(own, minimum_detectable_confirmed(known, self.terms.confirm, tolerance, cases, certain=True))
 
     def candidates(self) -> list[str]:
         """Cases that stage 2 has to look at."""
-        there = self.first.of("")
-        return [case for case in self.judged if is_candidate(there[case], self.terms.tolerances[case])]
+        screened = self.screening.by_case()
+        return [case for case in self.judged if is_candidate(screened[case], self.terms.tolerances[case])]
 
 
-def _look(entries: Iterable[Entry], stage: int, prior: Prior | None) -> Look:
+def _stage(entries: Iterable[Entry], stage: int, prior: Prior | None) -> Stage:
     """Stage 2 has few cases, and borrows what stage 1 has learnt of this run's noise."""
     ratios: dict[tuple[Control, str], list[float]] = {}
     for entry in entries:
@@ -146,7 +156,7 @@ def _look(entries: Iterable[Entry], stage: int, prior: Prior | None) -> Look:
             ratios.setdefault((entry.control, entry.case), []).append(entry.pair.log_ratio)
     raw = {key: paired(found) for key, found in ratios.items() if len(found) >= FEWEST_LAUNCHES}
     known = prior or shared(list(raw.values()))
-    return Look(dict(zip(raw, moderated(list(raw.values()), known), strict=True)), known)
+    return Stage(dict(zip(raw, moderated(list(raw.values()), known), strict=True)), known)
 
 
 def judge_pairs(entries: Sequence[Entry], terms: Terms, **about: Any) -> Gate:
@@ -160,10 +170,10 @@ def judge_pairs(entries: Sequence[Entry], terms: Terms, **about: Any) -> Gate:
     invalid = _invalid(controls)
     rows = [_believed(row, invalid) for case in terms.tolerances for row in _time(run, case)]
     rows += [*_memory(run), *_compile(run)]
-    there = run.first.of("")
+    screened = run.screening.by_case()
     return Gate(
         rows=in_order(rows),
-        shift=common_shift([there[case] for case in run.judged]),
+        shift=common_shift([screened[case] for case in run.judged]),
         tolerance=max(terms.tolerances.values(), default=0.0),
         method=METHOD,
         controls=controls,
@@ -195,14 +205,14 @@ def _not_judged(run: Judgement, case: str) -> tuple[Verdict | None, str]:
     base, head = (_always(pair.outcomes[place] for pair in found) for place in (0, 1))
     if base and head:
         skipped = {base.status, head.status} == {Status.SKIPPED}
-        return (None, "") if skipped else (Verdict.INCONCLUSIVE, f"measured in neither: {_said(head)}")
+        return (None, "") if skipped else (Verdict.INCONCLUSIVE, f"measured in neither: {_text_of(head)}")
     if head:
-        return Verdict.MISSING, _said(head)
+        return Verdict.MISSING, _text_of(head)
     if base:
-        return Verdict.NEW, f"base: {_said(base)}"
+        return Verdict.NEW, f"base: {_text_of(base)}"
     counted = sum(pair.log_ratio is not None for pair in found)
     lost = next((outcome for pair in found for outcome in pair.outcomes if outcome), None)
-    return Verdict.INVALID, f"{counted} of {len(found)} pairs were measured{f'; {_said(lost)}' if lost else ''}"
+    return Verdict.INVALID, f"{counted} of {len(found)} pairs were measured{f'; {_text_of(lost)}' if lost else ''}"
 
 
 def _always(outcomes: Iterable[Outcome | None]) -> Outcome | None:
@@ -211,7 +221,7 @@ def _always(outcomes: Iterable[Outcome | None]) -> Outcome | None:
     return found[-1] if all(found) else None
 
 
-def _said(outcome: Outcome) -> str:
+def _text_of(outcome: Outcome) -> str:
     return f"{outcome.status}: {outcome.reason}"
 
 
@@ -219,13 +229,13 @@ def _left_out(run: Judgement) -> Iterable[tuple[str, str]]:
     for case in run.terms.tolerances:
         verdict, _ = _not_judged(run, case) if case not in run.judged else (Verdict.PASS, "")
         if verdict is None:
-            yield case, _said(run.pairs(case)[0].outcomes[1] or Outcome(Status.SKIPPED))
+            yield case, _text_of(run.pairs(case)[0].outcomes[1] or Outcome(Status.SKIPPED))
 
 
 def _judged(run: Judgement, case: str) -> Row:
-    first, tolerance, worst = run.first.of("")[case], run.terms.tolerances[case], run.terms.worst(case)
-    seen = run.seen(case, first)
-    second, reason = run.second.of("").get(case), ""
+    first, tolerance, worst = run.screening.by_case()[case], run.terms.tolerances[case], run.terms.worst(case)
+    detectable = run.minimum_detectable(case, first)
+    second, reason = run.confirmation.by_case().get(case), ""
     decides = first
     if case not in run.candidates():
         verdict = Verdict.IMPROVED if _improved(run, case) else passed(first, worst)
@@ -235,7 +245,7 @@ def _judged(run: Judgement, case: str) -> Row:
         decides, confirmed = second, confirms(second, tolerance, len(run.judged))
         verdict = Verdict.REGRESSED if confirmed else passed(second, worst)
         reason = f"{'confirmed' if confirmed else 'flagged, not confirmed'} by {second.launches[0]} fresh pairs"
-    found = figures(decides, verdict, tolerance, seen)
+    found = figures(decides, verdict, tolerance, detectable)
     reason = "; ".join(filter(None, [reason, _injected(run, case)]))
     return Row(case, "time", verdict, found, reason, tuple(_remarks(run, case)), tolerance)
 
@@ -246,8 +256,8 @@ def _injected(run: Judgement, case: str) -> str:
 
 
 def _improved(run: Judgement, case: str) -> bool:
-    there = run.first.of("")
-    found = improvements([there[name] for name in run.judged], [run.terms.tolerances[name] for name in run.judged])
+    screened = run.screening.by_case()
+    found = improvements([screened[name] for name in run.judged], [run.terms.tolerances[name] for name in run.judged])
     return found[run.judged.index(case)]
 
 
@@ -260,28 +270,30 @@ def _remarks(run: Judgement, case: str) -> Iterable[str]:
         yield f"{sum(map(bool, turns))} of {len(turns)} turns do not count: {reason}"
     lost = [outcome for pair in found for outcome in pair.outcomes if outcome]
     if lost:
-        yield f"{len(lost)} of {len(found)} pairs lost: {_said(lost[0])}"
+        yield f"{len(lost)} of {len(found)} pairs lost: {_text_of(lost[0])}"
 
 
 def _controls(run: Judgement) -> Iterable[Row]:
     """Base against itself, and base slowed down: what the run would have said of what is known."""
-    looks = [(1, run.first), (2, run.second)]
-    negatives = [(stage, case, found) for stage, look in looks for case, found in look.of("negative").items()]
-    for stage, case, found in negatives:
+    stages = [(1, run.screening), (2, run.confirmation)]
+    negatives = [(number, case, found) for number, stage in stages for case, found in stage.by_case("negative").items()]
+    for number, case, found in negatives:
         tolerance = run.terms.tolerances[case]
         margin = math.log1p(CONTROL_MARGIN * tolerance)
         off = 2 * min(upper_p(found, margin), upper_p(turned(found), margin)) <= CONTROL_ALPHA / len(negatives)
         verdict = Verdict.INVALID if off else Verdict.PASS
-        shown = figures(found, verdict, tolerance, run.seen(case, found))
-        yield Row(case, f"base against base, stage {stage}", verdict, shown)
-    for case, found in run.first.of("positive").items():
+        shown = figures(found, verdict, tolerance, run.minimum_detectable(case, found))
+        yield Row(case, f"base against base, stage {number}", verdict, shown)
+    for case, found in run.screening.by_case("positive").items():
         tolerance = run.terms.tolerances[case]
         put_in = next(entry.injected for entry in run.entries if (entry.case, entry.control) == (case, "positive"))
         verdict = Verdict.REGRESSED if upper_p(found, math.log1p(tolerance)) <= CANDIDATE else Verdict.PASS
         reason = (
             f"slowed down by {100 * put_in:.1f} % on purpose: {'seen' if verdict is Verdict.REGRESSED else 'missed'}"
         )
-        yield Row(case, POSITIVE, verdict, figures(found, verdict, tolerance, run.seen(case, found)), reason)
+        yield Row(
+            case, POSITIVE, verdict, figures(found, verdict, tolerance, run.minimum_detectable(case, found)), reason
+        )
 
 
 POSITIVE = "base against slowed base"

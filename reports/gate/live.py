@@ -6,7 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +22,16 @@ from suites.cases import AnyCase
 from suites.errors import DlhwError, NoBaseError
 
 if TYPE_CHECKING:
-    from bench.gate.session import Play, Stand
+    from bench.gate.session import PairedSession, PairRequest
     from bench.gate.sides import Side
 
 REPLACEMENTS = 2
 """Pairs that make up for lost ones, at most, in each stage."""
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class GateOptions:
     """What the command line asks for.
 
     Attributes:
@@ -52,7 +52,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Ground:
+class Preparation:
     """What is to be measured, known once both sides have been asked.
 
     Attributes:
@@ -72,65 +72,69 @@ class Ground:
         return [case for name, case in self.cases.items() if name not in self.settled]
 
 
-def run(wish: Wish, sides: "tuple[Side, Side]", say: Say, step: Say = lambda _: None) -> Gate:
+def run(
+    options: GateOptions, sides: "tuple[Side, Side]", on_message: Report, on_progress: Report = lambda _: None
+) -> Gate:
     """Measure both sides and judge.
 
     Args:
-        say: is told what a person should know, a line each.
-        step: is told each small step.
+        on_message: is told what a person should know, a line each.
+        on_progress: is told each small step.
 
     Raises:
         NoBaseError: base cannot be measured at all.
         DlhwError: something else a person can mend.
     """
-    from bench.gate.session import Stand
+    from bench.gate.session import PairedSession
 
-    with Stand(*sides) as stand:
-        say("starting both sides, and preparing what their results are checked against ...")
-        ground = _ground(stand, wish)
-        journal = GateJournal(wish.journal, _key(stand, ground, wish), resume=wish.resume)
-        plan, seed, entries = _plan(stand, ground, wish, journal)
-        say(plan.sentence() if plan.seen else "nothing that both sides can measure")
-        rounds = _Rounds(stand, ground, plan, seed, journal, entries, say, step)
+    with PairedSession(*sides) as session:
+        on_message("starting both sides, and preparing what their results are checked against ...")
+        preparation = _prepare(session, options)
+        journal = GateJournal(options.journal, _key(session, preparation, options), resume=options.resume)
+        plan, seed, entries = _plan(session, preparation, options, journal)
+        on_message(plan.sentence() if plan.minimum_detectable else "nothing that both sides can measure")
+        rounds = _Rounds(session, preparation, plan, seed, journal, entries, on_message, on_progress)
         with journal:
-            rounds.look()
-            remembered = {case: noise.sd for case, noise in planning.kept(stand.fingerprints[1]).items()}
-            terms = Terms(tolerances=ground.tolerances, confirm=plan.confirm, detect=wish.detect, remembered=remembered)
+            rounds.screen()
+            remembered = {case: noise.sd for case, noise in planning.kept(session.fingerprints[1]).items()}
+            terms = Terms(
+                tolerances=preparation.tolerances, confirm=plan.confirm, detect=options.detect, remembered=remembered
+            )
             rounds.confirm(terms)
         found = judge_pairs(
-            rounds.entries, terms, base=sides[0].label, head=sides[1].label, notes=tuple(_notes(stand, ground))
+            rounds.entries, terms, base=sides[0].label, head=sides[1].label, notes=tuple(_notes(session, preparation))
         )
         if not found.invalid:
-            planning.keep(rounds.entries, stand.fingerprints[1])
+            planning.keep(rounds.entries, session.fingerprints[1])
     return found
 
 
-def _ground(stand: "Stand", wish: Wish) -> Ground:
+def _prepare(session: "PairedSession", options: GateOptions) -> Preparation:
     from bench.gate.sides import suite_of
 
     try:
-        base = suite_of(stand.sides[0], wish.suite, wish.axes)
+        base = suite_of(session.sides[0], options.suite, options.axes)
     except DlhwError as error:
         raise NoBaseError(f"base's suite cannot be used: {error}") from error
-    head = suite_of(stand.sides[1], wish.suite, wish.axes)
+    head = suite_of(session.sides[1], options.suite, options.axes)
     if base is None and head is None:
-        raise DlhwError(f"--suite {wish.suite}: neither base nor head has it")
+        raise DlhwError(f"--suite {options.suite}: neither base nor head has it")
     suites = (base, head)
-    stand.describe([each.architectures if each else () for each in suites])
-    budgets = [each.cases(stand.machine(place)) if each else {} for place, each in enumerate(suites)]
-    shares = [each.tolerances(stand.machine(place)) if each else {} for place, each in enumerate(suites)]
+    session.describe([each.architectures if each else () for each in suites])
+    budgets = [each.cases(session.machine(place)) if each else {} for place, each in enumerate(suites)]
+    shares = [each.tolerances(session.machine(place)) if each else {} for place, each in enumerate(suites)]
     both = {**dict.fromkeys(budgets[1]), **dict.fromkeys(budgets[0])}
     only = {case: "" if case in budgets[0] and case in budgets[1] else _owner(case, budgets[1]) for case in both}
-    outcomes = stand.prepare({case: (budgets[1].get(case) or budgets[0][case], only[case]) for case in both})
+    outcomes = session.prepare({case: (budgets[1].get(case) or budgets[0][case], only[case]) for case in both})
     tolerances = {
-        case.id: shares[1].get(case, shares[0].get(case, 0.0)) if wish.tolerance is None else wish.tolerance
+        case.id: shares[1].get(case, shares[0].get(case, 0.0)) if options.tolerance is None else options.tolerance
         for case in both
     }
-    return Ground(
+    return Preparation(
         {case.id: case for case in both},
         tolerances,
         frozenset(case.id for case, found in outcomes.items() if any(found)),
-        _injected(wish.inject, [case.id for case in both]),
+        _injected(options.inject, [case.id for case in both]),
     )
 
 
@@ -148,22 +152,22 @@ def _injected(patterns: Mapping[str, float], names: Sequence[str]) -> dict[str, 
     return found
 
 
-def _key(stand: "Stand", ground: Ground, wish: Wish) -> dict[str, Any]:
+def _key(session: "PairedSession", preparation: Preparation, options: GateOptions) -> dict[str, Any]:
     """What must be equal for an interrupted run to be gone on with."""
     return {
-        "fingerprints": list(stand.fingerprints),
-        "trees": [side.tree for side in stand.sides],
-        "pythons": [side.python for side in stand.sides],
-        "tolerances": dict(ground.tolerances),
-        "injected": dict(ground.injected),
-        "pairs": wish.pairs,
-        "budget_seconds": wish.budget_seconds,
-        "detect": wish.detect,
+        "fingerprints": list(session.fingerprints),
+        "trees": [side.tree for side in session.sides],
+        "pythons": [side.python for side in session.sides],
+        "tolerances": dict(preparation.tolerances),
+        "injected": dict(preparation.injected),
+        "pairs": options.pairs,
+        "budget_seconds": options.budget_seconds,
+        "detect": options.detect,
     }
 
 
 def _plan(
-    stand: "Stand", ground: Ground, wish: Wish, journal: GateJournal
+    session: "PairedSession", preparation: Preparation, options: GateOptions, journal: GateJournal
 ) -> tuple[Plan, int, list[Entry]]:  # fmt: skip
     """As it was where a run is gone on with; else by what is known of the machine."""
     from bench.gate.session import NEGATIVES, POSITIVES
@@ -171,20 +175,20 @@ def _plan(
     if journal.taken is not None:
         header = journal.taken
         try:
-            return Plan(**header["plan"]), int(header["seed"]), list(journal.entries)
+            return Plan.from_json(header["plan"]), int(header["seed"]), list(journal.entries)
         except (LookupError, TypeError, ValueError) as error:
             raise DlhwError(
-                f"{wish.journal}: its first line is damaged ({error}); start anew without --resume"
+                f"{options.journal}: its first line is damaged ({error}); start anew without --resume"
             ) from error
-    measurable = [case.id for case in ground.measurable]
+    measurable = [case.id for case in preparation.measurable]
     found = planning.plan(
-        {name: ground.tolerances[name] for name in measurable},
-        planning.kept(stand.fingerprints[1]),
+        {name: preparation.tolerances[name] for name in measurable},
+        planning.kept(session.fingerprints[1]),
         controls=min(NEGATIVES, len(measurable)) + min(POSITIVES, len(measurable)),
-        pairs=wish.pairs, budget_seconds=wish.budget_seconds, detect=wish.detect,
+        pairs=options.pairs, budget_seconds=options.budget_seconds, detect=options.detect,
     )  # fmt: skip
-    seed = secrets.randbits(32) if wish.seed is None else wish.seed
-    journal.begin({"plan": asdict(found), "seed": seed})
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    journal.begin({"plan": found.to_json(), "seed": seed})
     return found, seed, []
 
 
@@ -192,79 +196,84 @@ class _Rounds:
     """Measures both stages; each pair of a case is an entry, and in the journal at once."""
 
     def __init__(
-        self, stand: "Stand", ground: Ground, plan: Plan, seed: int, journal: GateJournal, entries: list[Entry],
-        say: Say, step: Say,
+        self, session: "PairedSession", preparation: Preparation, plan: Plan, seed: int, journal: GateJournal,
+        entries: list[Entry], on_message: Report, on_progress: Report,
     ) -> None:  # fmt: skip
-        self._stand, self._ground, self._plan, self._seed = stand, ground, plan, seed
-        self._journal, self._say, self._step = journal, say, step
+        self._session, self._preparation, self._plan, self._seed = session, preparation, plan, seed
+        self._journal, self._on_message, self._on_progress = journal, on_message, on_progress
         self.entries = entries
 
-    def look(self) -> None:
-        """Stage 1: all cases and the controls."""
-        from bench.gate.session import Play, controls
+    def screen(self) -> None:
+        """Screening, stage 1: all cases and the controls."""
+        from bench.gate.session import PairRequest, controls
 
-        plays = [Play(case, "", self._ground.injected.get(name, 0.0)) for name, case in self._ground.cases.items()]
-        if self._ground.measurable:
+        requests = [
+            PairRequest(case, "", self._preparation.injected.get(name, 0.0))
+            for name, case in self._preparation.cases.items()
+        ]
+        if self._preparation.measurable:
             coin = random.Random(self._seed)  # noqa: S311 - not for secrets
-            plays += controls(self._ground.measurable, self._plan.injected, coin)
-        self._stage(1, plays, self._plan.pairs if self._ground.measurable else 1)
+            requests += controls(self._preparation.measurable, self._plan.injected, coin)
+        self._stage(1, requests, self._plan.pairs if self._preparation.measurable else 1)
 
     def confirm(self, terms: Terms) -> None:
-        """Stage 2: the candidates by fresh pairs, and base against itself in the same."""
-        from bench.gate.session import NEGATIVES, Play
+        """Confirmation, stage 2: the candidates by fresh pairs, and base against itself in the same."""
+        from bench.gate.session import NEGATIVES, PairRequest
 
         run_ = Judgement(self.entries, terms)
         names = run_.candidates()
         if not names:
             return
-        first = run_.first.of("")
-        noise = [(first[n].error * math.sqrt(first[n].launches[0]), terms.tolerances[n]) for n in names]
+        screened = run_.screening.by_case()
+        noise = [(screened[n].error * math.sqrt(screened[n].launches[0]), terms.tolerances[n]) for n in names]
         count = planning.confirming(noise, self._plan.confirm, len(run_.judged))
-        self._say(f"{len(names)} of {len(run_.judged)} cases look slower: {count} fresh pairs of {', '.join(names)}")
-        chosen = [self._ground.cases[name] for name in names]
-        plays = [Play(case, "", self._ground.injected.get(case.id, 0.0)) for case in chosen]
-        plays += [Play(case, "negative") for case in chosen[:NEGATIVES]]
-        self._stage(2, plays, count)
+        self._on_message(
+            f"{len(names)} of {len(run_.judged)} cases look slower: {count} fresh pairs of {', '.join(names)}"
+        )
+        chosen = [self._preparation.cases[name] for name in names]
+        requests = [PairRequest(case, "", self._preparation.injected.get(case.id, 0.0)) for case in chosen]
+        requests += [PairRequest(case, "negative") for case in chosen[:NEGATIVES]]
+        self._stage(2, requests, count)
 
-    def _stage(self, stage: int, plays: "Sequence[Play]", pairs: int) -> None:
+    def _stage(self, stage: int, requests: "Sequence[PairRequest]", pairs: int) -> None:
         start, done = time.monotonic(), 0
         for number in range(1, pairs + REPLACEMENTS + 1):
-            left = list(self._left(stage, number, plays, pairs))
+            left = list(self._left(stage, number, requests, pairs))
             if not left:
                 continue
             coin = random.Random(f"{self._seed} {stage} {number}")  # noqa: S311 - not for secrets
-            for place, (play, pair, seconds) in enumerate(self._stand.pair(left, coin), 1):
-                self._step(f"pair {number} of {pairs}: {place} of {len(left)}, {play.case.id}")
+            for place, (request, pair, seconds) in enumerate(self._session.pair(left, coin), 1):
+                self._on_progress(f"pair {number} of {pairs}: {place} of {len(left)}, {request.case.id}")
                 entry = Entry(
-                    stage=stage, number=number, case=play.case.id, control=play.control, injected=play.injected,
-                    seconds=seconds, pair=pair,
+                    stage=stage, number=number, case=request.case.id, control=request.control,
+                    injected=request.injected, seconds=seconds, pair=pair,
                 )  # fmt: skip
                 self._journal.append(entry)
                 self.entries.append(entry)
             done += 1
             if number < pairs:
                 left_seconds = (time.monotonic() - start) / done * (pairs - number)
-                self._say(f"pair {number} of {pairs}; about {units.duration(left_seconds)} left of this stage")
+                self._on_message(f"pair {number} of {pairs}; about {units.duration(left_seconds)} left of this stage")
 
-    def _left(self, stage: int, number: int, plays: "Sequence[Play]", pairs: int) -> "Iterator[Play]":
+    def _left(self, stage: int, number: int, requests: "Sequence[PairRequest]", pairs: int) -> "Iterator[PairRequest]":
         """What is still to be measured in this pair; beyond the planned ones what makes up for pairs that were lost."""
-        for play in plays:
-            own = [entry for entry in self.entries
-                   if (entry.stage, entry.case, entry.control) == (stage, play.case.id, play.control)]  # fmt: skip
+        for request in requests:
+            key = (stage, request.case.id, request.control)
+            own = [entry for entry in self.entries if (entry.stage, entry.case, entry.control) == key]
             there = any(entry.number == number for entry in own)
-            settled = play.case.id in self._ground.settled and number > 1
+            settled = request.case.id in self._preparation.settled and number > 1
             counted = sum(entry.pair.log_ratio is not None for entry in own)
             replaces = 0 < counted < pairs or number <= pairs
             if not there and not settled and replaces:
-                yield play
+                yield request
 
 
-def _notes(stand: "Stand", ground: Ground) -> Iterator[str]:
+def _notes(session: "PairedSession", preparation: Preparation) -> Iterator[str]:
     """What else a reader must know."""
-    base, head = stand.sides
+    base, head = session.sides
     if base.tree and base.tree == head.tree:
         yield "base and head are the same code"
-    for name, (first, second) in differing(stand.environments):
+    for name, (first, second) in differing(session.environments):
         yield f"{name}: {first} in base, {second} in head"
-    for name, share in ground.injected.items():
+    for name, share in preparation.injected.items():
         yield f"head's {name} was slowed down by {100 * share:g} % on purpose"

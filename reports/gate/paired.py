@@ -95,7 +95,7 @@ def confirmation_level(cases: int) -> float:
     return min(CANDIDATE, ALPHA / (cases * CANDIDATE))
 
 
-def smallest_confirmed(
+def minimum_detectable_confirmed(
     found: Difference, confirm: int, tolerance: float, cases: int, *, certain: bool = False
 ) -> float:
     """The slowdown, as a ratio, that both stages together call REGRESSED with 80 % power, by this noise.
@@ -161,4 +161,4 @@ def pairs_needed(sd: float, tolerance: float, detect: float, cases: int, most: i
 def planned(pairs: int, sd: float, tolerance: float, cases: int) -> float:
     """The slowdown, as a ratio, that so many pairs in each stage will let be seen if a pair has just this noise."""
     expected = Difference(0.0, sd / math.sqrt(pairs), pairs - 1, (pairs, pairs))
-    return smallest_confirmed(expected, pairs, tolerance, cases, certain=True)
+    return minimum_detectable_confirmed(expected, pairs, tolerance, cases, certain=True)

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 from bench.machine import cache
 from bench.records.pair import Entry
@@ -42,7 +43,7 @@ class Plan:
         pairs, confirm: of stage 1, and of stage 2 where there are candidates.
         injected: by how much a positive control is slowed down, as a share.
         seconds: of stage 1.
-        seen: case id -> the slowdown, as a ratio, that it will let be seen four times in five.
+        minimum_detectable: case id -> the slowdown, as a ratio, that it will let be seen four times in five.
         known: how many of the cases have been measured on this machine before.
     """
 
@@ -50,20 +51,38 @@ class Plan:
     confirm: int
     injected: float
     seconds: float
-    seen: Mapping[str, float]
+    minimum_detectable: Mapping[str, float]
     known: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As a journal's header holds it; `seen` is the format's word for what can be detected."""
+        data = asdict(self)
+        return data | {"seen": data.pop("minimum_detectable")}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Make the plan of which `to_json` made `data`.
+
+        Raises:
+            LookupError, TypeError: it did not.
+        """
+        known = dict(data)
+        return cls(minimum_detectable=known.pop("seen"), **known)
 
     def sentence(self) -> str:
         """What is to be said of it before it starts."""
         time = units.duration(self.seconds)
         grounds = (
-            f"{self.known} of {len(self.seen)} cases" if self.known else f"none yet; {100 * ASSUMED_SD:g} % assumed"
+            f"{self.known} of {len(self.minimum_detectable)} cases"
+            if self.known
+            else f"none yet; {100 * ASSUMED_SD:g} % assumed"
         )
-        middle, worst = statistics.median(self.seen.values()), max(self.seen.values())
+        middle, worst = statistics.median(self.minimum_detectable.values()), max(self.minimum_detectable.values())
         return (
-            f"{self.pairs} pairs of {len(self.seen)} cases and their controls, about {time}; candidates then have "
-            f"{self.confirm} fresh pairs. Noise known of this machine: {grounds}. It will let a slowdown of "
-            f"{100 * (middle - 1):.1f} % be seen in the middle case, of {100 * (worst - 1):.1f} % in the noisiest."
+            f"{self.pairs} pairs of {len(self.minimum_detectable)} cases and their controls, about {time}; candidates "
+            f"then have {self.confirm} fresh pairs. Noise known of this machine: {grounds}. "
+            f"Minimum detectable slowdown: {100 * (middle - 1):.1f} % in the middle case, "
+            f"{100 * (worst - 1):.1f} % in the noisiest."
         )
 
 
@@ -89,14 +108,14 @@ def plan(
     single += controls * PLAY_SECONDS
     if budget_seconds is not None:
         count = _affordable(budget_seconds, single)
-    seen = {case: planned(count, sds[case], share, len(tolerances)) for case, share in tolerances.items()}
-    middle = statistics.median(seen.values()) - 1 if seen else 0.0
+    detectable = {case: planned(count, sds[case], share, len(tolerances)) for case, share in tolerances.items()}
+    middle = statistics.median(detectable.values()) - 1 if detectable else 0.0
     return Plan(
         pairs=count,
         confirm=count,
         injected=max(2 * max(tolerances.values(), default=0.0), BEYOND_SEEN * middle),
         seconds=count * single,
-        seen=seen,
+        minimum_detectable=detectable,
         known=sum(case in known for case in tolerances),
     )
 

@@ -46,7 +46,7 @@ def shift(gate: Gate) -> str:
     )
 
 
-def said(gate: Gate, *, strict: bool) -> list[str]:
+def messages(gate: Gate, *, strict: bool) -> list[str]:
     """What is said besides the table, the verdict first."""
     lines = [headline(gate, strict=strict), gate.invalid, shift(gate), *gate.notes]
     lines += [controls(gate), *(f"{case} was left out: {reason}" for case, reason in gate.left_out)]
@@ -70,7 +70,7 @@ def text(gate: Gate) -> pd.DataFrame:
     return pd.DataFrame([_cells(row) for row in gate.rows], columns=list(HEADINGS))
 
 
-HEADINGS = ("verdict", "case", "measure", "head over base", "smallest seen", "p", "launches", "remark")
+HEADINGS = ("verdict", "case", "measure", "head over base", "MDE", "p", "launches", "remark")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.verdict, row.case, row.measure,
         f"{percent(found.ratio)} [{percent(found.low)}, {percent(found.high)}]",
-        percent(found.seen), f"{found.p:.2g}", "+".join(map(str, found.launches)), remark,
+        percent(found.minimum_detectable), f"{found.p:.2g}", "+".join(map(str, found.launches)), remark,
     )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def markdown(gate: Gate, *, strict: bool) -> str:
         lines += ["", f"<details><summary>{len(rest)} more</summary>", "", *_table(rest), "", "</details>"]
     if len(table) > FOLDED_ROWS:
         lines += ["", f"{len(table) - FOLDED_ROWS} rows more are in the JSON."]
-    lines += ["", *(f"- {_cell(line)}" for line in said(gate, strict=strict)[1:-1])] if gate.entries else []
+    lines += ["", *(f"- {_cell(line)}" for line in messages(gate, strict=strict)[1:-1])] if gate.entries else []
     lines += ["", f"Tolerance {units.percent(gate.tolerance)}. {gate.method}.", ""]
     return "\n".join(lines)
 
@@ -124,11 +124,11 @@ def junit(gate: Gate) -> str:
     )  # fmt: skip
     for row in gate.rows:
         test = ElementTree.SubElement(suite, "testcase", classname=f"dlhw.{row.measure}", name=_printable(row.case))
-        said = _printable(" ".join(_cells(row)))
+        text = _printable(" ".join(_cells(row)))
         if row.verdict in FAILURES:
-            ElementTree.SubElement(test, "failure", message=said)
+            ElementTree.SubElement(test, "failure", message=text)
         elif row.verdict is Verdict.INCONCLUSIVE:
-            ElementTree.SubElement(test, "skipped", message=said)
+            ElementTree.SubElement(test, "skipped", message=text)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
@@ -163,9 +163,17 @@ def _escaped(value: str, *, property_: bool = False) -> str:
     return value
 
 
+def _row_json(row: Row) -> dict[str, Any]:
+    """`seen` is the format's word for the minimum detectable slowdown."""
+    data = asdict(row)
+    if data["figures"]:
+        data["figures"]["seen"] = data["figures"].pop("minimum_detectable")
+    return data
+
+
 def document(gate: Gate, *, strict: bool) -> dict[str, Any]:
     """Everything, for scripts; keys stay."""
-    rows, controls_ = ([asdict(row) for row in found] for found in (gate.rows, gate.controls))
+    rows, controls_ = ([_row_json(row) for row in found] for found in (gate.rows, gate.controls))
     return dict(
         plain(
             {

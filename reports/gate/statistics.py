@@ -52,7 +52,7 @@ class Judged:
     Attributes:
         low, high: the two-sided 95 % interval.
         p: that so much is seen though head is no more than the tolerance slower; for this case alone.
-        seen: the smallest slowdown that would have been called REGRESSED four times in five.
+        minimum_detectable: the slowdown (MDE) that would have been called REGRESSED four times in five.
     """
 
     verdict: Verdict
@@ -60,7 +60,7 @@ class Judged:
     low: float
     high: float
     p: float
-    seen: float
+    minimum_detectable: float
     launches: tuple[int, int]
 
 
@@ -94,7 +94,7 @@ def judge(found: Sequence[Difference], tolerances: Sequence[float], worst: Seque
             each,
             _verdict(each, regressed[index], improved[index], worst[index]),
             tolerances[index],
-            smallest_seen(each, tolerances[index], ALPHA / len(found)),
+            minimum_detectable(each, tolerances[index], ALPHA / len(found)),
         )
         for index, each in enumerate(found)
     ]
@@ -105,7 +105,7 @@ def improvements(found: Sequence[Difference], tolerances: Sequence[float]) -> li
     return holm([upper_p(turned(each), math.log1p(share)) for each, share in zip(found, tolerances, strict=True)])
 
 
-def figures(found: Difference, verdict: Verdict, tolerance: float, seen: float) -> Judged:
+def figures(found: Difference, verdict: Verdict, tolerance: float, detectable: float) -> Judged:
     """A verdict with the numbers behind it."""
     reach = _quantile(0.975, found.freedom) * found.error
     return Judged(
@@ -114,7 +114,7 @@ def figures(found: Difference, verdict: Verdict, tolerance: float, seen: float) 
         low=math.exp(found.mean - reach),
         high=math.exp(found.mean + reach),
         p=upper_p(found, math.log1p(tolerance)),
-        seen=seen,
+        minimum_detectable=detectable,
         launches=found.launches,
     )
 
@@ -151,7 +151,7 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
     return falls
 
 
-def smallest_seen(found: Difference, tolerance: float, alpha: float) -> float:
+def minimum_detectable(found: Difference, tolerance: float, alpha: float) -> float:
     """The slowdown, as a ratio, that a test at level `alpha` with this noise would call REGRESSED with 80 % power."""
     from scipy.optimize import brentq
     from scipy.stats import nct

@@ -1,27 +1,17 @@
-"""`dlhw gate`: is head slower than base? Decided cautiously, said clearly, with an exit code for CI.
-
-Two stored results: the unpaired test over launches. It is weaker than pairs measured side by side, for the machine may
-have changed between the two runs; so only results of the same machine and the same way of measuring are held together.
-"""
+"""What a gate comes to, live or stored: a row a case and measure, the exit code for CI."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.records.pair import Entry
-from bench.records.record import Launch, Record, Status
-from reports.gate.statistics import FEWEST_LAUNCHES, Judged, Verdict, common_shift, difference, judge
-from reports.results import frames
-from reports.results.frames import Results
-from suites.errors import NoBaseError
+from reports.gate.statistics import Judged, Verdict
 
-TOLERANCE, WORST = 0.02, 0.05
+TOLERANCE = 0.02
 EXIT_CODES = {
     Verdict.REGRESSED: 1, Verdict.MISSING: 1, Verdict.INCONCLUSIVE: 3, Verdict.INCOMPARABLE: 4, Verdict.INVALID: 6,
 }  # fmt: skip
 NOTHING_COMPARED = 5
-MEASURES = ("time", "memory")
 
 
 @dataclass(frozen=True)
@@ -88,123 +78,13 @@ class Gate:
         return EXIT_CODES[Verdict.INCONCLUSIVE] if strict and counts[Verdict.INCONCLUSIVE] else 0
 
 
-def stored(base_path: Path, head_path: Path, tolerance: float = TOLERANCE, worst: float = WORST) -> Gate:
-    """Judge two results files.
-
-    Raises:
-        DlhwError: one cannot be read, or is damaged.
-    """
-    base, head = frames.results(base_path), frames.results(head_path)
-    rows, pairs = list(_unpaired(base, head)), _pairs(base, head)
-    for measure in MEASURES:
-        with frames.damage_named(head_path):
-            rows += _judged(pairs, measure, tolerance, worst)
-    times = [difference(*_values(pair, "time")) for pair in pairs if _enough(pair, "time")]
-    return Gate(in_order(rows), common_shift(times), tolerance, METHOD, str(base_path), str(head_path))
-
-
 def in_order(rows: Iterable[Row]) -> tuple[Row, ...]:
     """The worst first; of equal verdicts the slowest."""
     return tuple(sorted(rows, key=lambda row: (list(Verdict).index(row.verdict), -_size(row))))
 
 
-METHOD = (
-    "Welch's test on the launches' medians, family-wise error 5 % by Holm's steps; weaker than pairs measured side by "
-    "side: what changed on the machine between the two runs is not told from the code"
-)
-
-
-def incomparable(base: Results, head: Results) -> str:
-    """Why no ratio of the two would mean anything; empty where it does."""
-    for name, what in (("fingerprint", "another machine, torch or Python"), ("digest", "another way of measuring")):
-        first, second = base.common.get(name), head.common.get(name)
-        if first != second:
-            return f"{what} ({name} {first} and {second})"
-    return ""
-
-
-def _unpaired(base: Results, head: Results) -> Iterator[Row]:
-    """Verdicts of cases that cannot be held together."""
-    reason = incomparable(base, head)
-    first, second = ({record.id: record for record in file.records} for file in (base, head))
-    for case in dict.fromkeys([*first, *second]):
-        before, after = first.get(case), second.get(case)
-        if reason:
-            yield Row(case, "time", Verdict.INCOMPARABLE, reason=reason)
-        elif _measured(before) and not _measured(after):
-            gone = f"{after.outcome.status}: {after.outcome.reason}" if after else "not in head"
-            yield Row(case, "time", Verdict.MISSING, reason=gone)
-        elif _measured(after) and not _measured(before):
-            yield Row(case, "time", Verdict.NEW, reason="not measured in base")
-        elif before is not None and after is not None and _measured(before) and not _enough((before, after), "time"):
-            counts = " and ".join(str(len(_launches(record))) for record in (before, after))
-            yield Row(
-                case, "time", Verdict.INCOMPARABLE,
-                reason=f"{counts} launches; {FEWEST_LAUNCHES} of each are needed: --launches {FEWEST_LAUNCHES + 2}",
-            )  # fmt: skip
-
-
-def _measured(record: Record | None) -> bool:
-    return record is not None and record.outcome.status is Status.MEASURED
-
-
-def _pairs(base: Results, head: Results) -> list[tuple[Record, Record]]:
-    """Cases that both have measured, where the two can be compared at all."""
-    if incomparable(base, head):
-        return []
-    after = {record.id: record for record in head.records if _measured(record)}
-    return [(record, after[record.id]) for record in base.records if _measured(record) and record.id in after]
-
-
-def _judged(pairs: Sequence[tuple[Record, Record]], measure: str, tolerance: float, worst: float) -> Iterator[Row]:
-    """One measure of all cases: a family of its own."""
-    there = [pair for pair in pairs if _enough(pair, measure)]
-    if not there:
-        return
-    differences = [difference(*_values(pair, measure)) for pair in there]
-    found = judge(differences, [tolerance] * len(there), [worst] * len(there))
-    for (before, after), figures in zip(there, found, strict=True):
-        noisy = tuple(reason for record in (before, after) for reason in _noisy(record))
-        noisy = noisy if measure == "time" else ()
-        yield Row(before.id, measure, figures.verdict, figures, noisy=noisy, tolerance=tolerance)
-
-
-def _launches(record: Record) -> tuple[Launch, ...]:
-    return record.sampling.launches if record.sampling else ()
-
-
-def _noisy(record: Record) -> tuple[str, ...]:
-    return record.sampling.noisy if record.sampling else ()
-
-
-def _values(pair: tuple[Record, Record], measure: str) -> tuple[list[float], list[float]]:
-    """One number a launch, of base and of head."""
-    read: Mapping[str, str] = {"time": "median_seconds", "memory": "peak_bytes"}
-    first, second = (
-        [float(value) for launch in _launches(record) if (value := getattr(launch, read[measure])) is not None]
-        for record in pair
-    )
-    return first, second
-
-
-def _enough(pair: tuple[Record, Record], measure: str) -> bool:
-    return all(len(values) >= FEWEST_LAUNCHES and min(values) > 0 for values in _values(pair, measure))
-
-
 def _size(row: Row) -> float:
     return row.figures.ratio if row.figures else 0.0
-
-
-def require_baseline(path: Path) -> None:
-    """Fail closed where there is nothing to hold head against.
-
-    Raises:
-        NoBaseError: there is no such file.
-    """
-    if not path.exists():
-        raise NoBaseError(
-            f"--baseline {path}: no such file; measure it: pytest bench/ --launches 5 --benchmark-json=FILE"
-        )
 
 
 def no_base(reason: str, base: str) -> Gate:

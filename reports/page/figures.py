@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from reports.analysis.advise import Advice, Wishes, advise
 from reports.analysis.dataset import MACHINE_FREE, grouped, plain
-from reports.page.figures_settings import break_even, interactions, toggle_map, toggles
+from reports.page.figures_settings import break_even, interactions, setting_map, settings
 from reports.page.plots import CASE, Figure, Styles, largest, layout, lines, nets, plot, points, scattered
 from suites import units
 
@@ -290,8 +290,8 @@ def silent(drawn: Iterable[Figure], data: pd.DataFrame) -> list[str]:
 def all_of(data: pd.DataFrame, table: pd.DataFrame, winners: pd.DataFrame, styles: Styles) -> list[Figure]:
     """Those that have something to show, in the order in which a person asks."""
     found: Sequence[Figure | None] = (
-        who_wins(winners, styles), throughput(data, styles), latency(data, styles), toggles(table, styles),
-        toggle_map(table), interactions(table, data, styles), memory(data, styles), roofline(data, styles),
+        who_wins(winners, styles), throughput(data, styles), latency(data, styles), settings(table, styles),
+        setting_map(table), interactions(table, data, styles), memory(data, styles), roofline(data, styles),
         energy(data, styles), *(pareto(data, styles, which) for which in PARETO), break_even(table, styles),
         crossover(data, styles), advice(data),
     )  # fmt: skip

@@ -126,8 +126,8 @@ def _figures(file: GateFile, number: int) -> Iterator[Figure]:
     finding = " ".join([f"{file.verdict}.", *(f"{sentence}." for sentence in file.sentences)])
     yield Figure(
         f"gate-{number}", f"Is head slower? ({file.path.name})", finding, _forest(file.rows, "time"), file.rows, ROW,
-        "Change of time, head over base, with its 95 % interval; open diamonds are the smallest slowdowns that would "
-        "have been called REGRESSED four times in five.",
+        "Change of time, head over base, with its 95 % interval; open diamonds are the minimum detectable slowdowns "
+        "(MDE), which would have been called REGRESSED four times in five.",
     )  # fmt: skip
     if not file.controls.empty:
         yield Figure(
@@ -161,7 +161,7 @@ def _forest(rows: pd.DataFrame, measure: str) -> go.Figure:
             )  # fmt: skip
     if measure and not shown.empty:
         marker = {"color": COLOURS[7], "symbol": "diamond-open", "size": 8}
-        traces.append(points(shown, "smallest_seen", "case", name="smallest seen", mode="markers", marker=marker))
+        traces.append(points(shown, "smallest_seen", "case", name="minimum detectable", mode="markers", marker=marker))
     return plot(traces, layout("change of time, %", ""))
 
 

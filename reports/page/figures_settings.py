@@ -14,36 +14,36 @@ NOTABLE = 1.1
 """An interaction that is smaller is not spoken of."""
 
 
-def toggles(table: pd.DataFrame, styles: Styles) -> Figure | None:
-    """Every pair's speed-up, by toggle."""
+def settings(table: pd.DataFrame, styles: Styles) -> Figure | None:
+    """Every pair's speed-up, by setting."""
     if table.empty:
         return None
     traces = [
-        points(rows, "gain", "toggle", name=str(machine), low="gain_low", high="gain_high", across=True, text="id",
+        points(rows, "gain", "setting", name=str(machine), low="gain_low", high="gain_high", across=True, text="id",
                mode="markers", marker=styles.marker(machine, 7))
         for machine, rows in table.groupby("machine", sort=False)
     ]  # fmt: skip
     columns = (
-        "machine", "toggle", "architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode",
+        "machine", "setting", "architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode",
         "gain", "gain_low", "gain_high", "break_even_steps",
     )  # fmt: skip
     axes = layout("speed-up, all else equal", "", x_log=True)
-    question, finding = "What does each setting buy?", _best_toggle(table)
+    question, finding = "What does each setting buy?", _best_setting(table)
     return Figure("toggles", question, finding, plot(traces, axes), table, columns, share="toggles")
 
 
-def _best_toggle(table: pd.DataFrame) -> str:
+def _best_setting(table: pd.DataFrame) -> str:
     sentences = []
-    for toggle, rows in table.groupby("toggle", sort=False):
+    for setting, rows in table.groupby("setting", sort=False):
         mean = math.exp(sum(map(math.log, rows["gain"])) / len(rows))
         sure = (rows["gain_low"] > 1).sum(), (rows["gain_high"] < 1).sum()
-        sentences.append((mean, f"{toggle}: {units.number(mean)} times ({sure[0]} of {len(rows)} surely faster, "
+        sentences.append((mean, f"{setting}: {units.number(mean)} times ({sure[0]} of {len(rows)} surely faster, "
                                 f"{sure[1]} surely slower)"))  # fmt: skip
     return f"Geometric means: {'; '.join(text for _, text in sorted(sentences, reverse=True))}."
 
 
-def toggle_map(table: pd.DataFrame) -> Figure | None:
-    """Net by batch, a panel a toggle: where it helps."""
+def setting_map(table: pd.DataFrame) -> Figure | None:
+    """Net by batch, a panel a setting: where it helps."""
     shown = table[table.groupby("panel")["batch_size"].transform("nunique") > 1]
     if shown.empty:
         return None
@@ -56,7 +56,8 @@ def toggle_map(table: pd.DataFrame) -> Figure | None:
         meta={"rows": [int(i) for i in shown.index], "x": "column", "y": "panel", "z": "log2_gain", "heat": True},
     )  # fmt: skip
     columns = (
-        "machine", "toggle", "architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode", "gain",
+        "machine", "setting", "architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode",
+        "gain",
     )  # fmt: skip
     axes = layout("batch size", "")
     axes.height = max(400, 18 * len(best) + 120)
@@ -86,7 +87,7 @@ def interactions(table: pd.DataFrame, data: pd.DataFrame, styles: Styles) -> Fig
 
 
 def _together(table: pd.DataFrame, data: pd.DataFrame) -> Iterable[dict[str, Any]]:
-    """Cases that differ from the plain one in two toggles, where each toggle by itself was measured too."""
+    """Cases that differ from the plain one in two settings, where each setting by itself was measured too."""
     gains = {(row["machine"], row["from_id"], row["id"]): row for row in table.to_dict("records")}
     steps: dict[tuple[Any, Any], list[Any]] = {}
     for (machine, source, _), row in gains.items():
@@ -97,13 +98,13 @@ def _together(table: pd.DataFrame, data: pd.DataFrame) -> Iterable[dict[str, Any
     for (machine, source), firsts in steps.items():
         for first in firsts:
             for second in steps.get((machine, first["id"]), ()):
-                alone = next((row for row in firsts if row["toggle"] == second["toggle"]), None)
-                if alone is not None and first["toggle"] < second["toggle"]:
+                alone = next((row for row in firsts if row["setting"] == second["setting"]), None)
+                if alone is not None and first["setting"] < second["setting"]:
                     yield {
                         **{key: first[key] for key in ("machine", "architecture", "mode", "device")},
                         "precision": second["precision"], "memory_format": second["memory_format"],
-                        "compile_mode": second["compile_mode"], "id": second["id"], "first": first["toggle"],
-                        "second": second["toggle"], "expected": first["gain"] * alone["gain"],
+                        "compile_mode": second["compile_mode"], "id": second["id"], "first": first["setting"],
+                        "second": second["setting"], "expected": first["gain"] * alone["gain"],
                         "together": seconds[machine, source] / seconds[machine, second["id"]],
                     }  # fmt: skip
 

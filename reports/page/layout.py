@@ -39,12 +39,12 @@ def render(data: Dataset, title: str, gates: Sequence[GateFile] = ()) -> str:
     from jinja2 import Environment, PackageLoader
 
     shown, note = _limited(data.cases)
-    toggles = data.toggles if not note else _of_shown(data.toggles, shown)
+    settings = data.settings if not note else _of_shown(data.settings, shown)
     styles = styles_for(shown)
-    sentences, claims = findings.of(data.files)
+    sentences, claims = findings.of_results(data.files)
     drawn = figures_gate.figures(gates)
     if not shown.empty:
-        drawn += figures.all_of(shown, toggles, dataset.winners(shown, data.reference), styles)
+        drawn += figures.all_of(shown, settings, dataset.winners(shown, data.reference), styles)
         drawn += figures_hardware.curves(shown, styles, {item["operation"]: item["text"] for item in sentences})
     page = Environment(loader=PackageLoader("reports.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("page.html.j2").render(
@@ -80,14 +80,14 @@ def _limited(cases: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return kept, f"{len(cases):,} cases: shown are the fastest batches of each net and setting, {len(kept):,} of them."
 
 
-def _of_shown(toggles: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+def _of_shown(settings: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """Pairs of which both cases are shown."""
     there = set(zip(shown["machine"], shown["id"], strict=True))
     kept = [
         {(machine, first), (machine, second)} <= there
-        for machine, first, second in toggles[["machine", "from_id", "id"]].itertuples(index=False)
+        for machine, first, second in settings[["machine", "from_id", "id"]].itertuples(index=False)
     ]
-    return toggles[kept].reset_index(drop=True)
+    return settings[kept].reset_index(drop=True)
 
 
 def coverage(cases: pd.DataFrame) -> list[dict[str, Any]]:

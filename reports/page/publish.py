@@ -69,7 +69,7 @@ def _drawn(data: Dataset) -> list[Figure]:
     if data.cases.empty:
         return []
     winners = dataset.winners(data.cases, data.reference)
-    return figures.all_of(data.cases, data.toggles, winners, styles_for(data.cases))
+    return figures.all_of(data.cases, data.settings, winners, styles_for(data.cases))
 
 
 def tables(data: Dataset, gates: Sequence[GateFile] = ()) -> dict[str, pd.DataFrame]:
@@ -80,7 +80,7 @@ def tables(data: Dataset, gates: Sequence[GateFile] = ()) -> dict[str, pd.DataFr
 
 def summary(data: Dataset, title: str, gates: Sequence[GateFile] = ()) -> str:
     """For a pull request or a README: what was measured, and the finding of each figure."""
-    sentences, claims = findings.of(data.files)
+    sentences, claims = findings.of_results(data.files)
     drawn = [*figures_gate.figures(gates), *_drawn(data)]
     lines = [f"## {title}", ""]
     if not data.cases.empty:

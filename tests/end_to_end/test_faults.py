@@ -10,6 +10,7 @@ import pytest
 
 NETS = """
 import ctypes, os, signal, time
+from pathlib import Path
 import torch
 from torch import nn
 
@@ -49,7 +50,14 @@ wrong_when_compiled = WrongWhenCompiled
 sigkill = lambda: Net(lambda x: os.kill(os.getpid(), signal.SIGKILL))
 sigsegv = lambda: Net(lambda x: ctypes.string_at(0))
 exits = lambda: Net(lambda x: os._exit(3))
-hangs = lambda: Net(lambda x: time.sleep(3600))
+
+
+def sleep(x):
+    Path("hangs.pid").write_text(f"{os.getpid()} {os.getppid()}")
+    time.sleep(3600)
+
+
+hangs = lambda: Net(sleep)
 hungry = lambda: Net(greedy)
 LIE = '{"event": "result", "outcome": {"status": "measured", "reason": ""}}'
 chatty = lambda: Net(lambda x: print(LIE, flush=True))
@@ -220,9 +228,10 @@ def test_an_interrupt_keeps_what_was_measured_and_tells_how_to_go_on(runner):
 def test_a_killed_template_costs_one_case(runner):
     write_suite(runner, "hangs", "fine", limit=60)
     controller = runner.start("--benchmark-json=r.json")
-    wait_for(lambda: sum("bench.worker" in command for command in runner.processes().values()) == 2, "a child")
-    template = min(pid for pid, command in runner.processes().items() if "bench.worker" in command)
-    wait_for((runner.folder / "r.journal.jsonl").exists, "the journal")
+    told = runner.folder / "hangs.pid"  # by the net itself, in its first step
+    wait_for(lambda: told.exists() and " " in told.read_text(), "the child")
+    template = int(told.read_text().split()[1])
+    assert "bench.worker" in runner.processes()[template]
     os.kill(template, signal.SIGKILL)
     output, _ = controller.communicate(timeout=120)
     found = outcomes(runner)

@@ -78,7 +78,7 @@ def test_the_first_launchs_sensors_are_kept_and_everybodys_noise_is_told():
     assert whole.sensors["energy_joules"] == 7.0
     assert whole.sampling.noisy == (
         "the GPU was slowed down for 50% of the time (power cap) (in 2 of 3 launches)",
-        "other processes used 1.0 cores meanwhile (in 1 of 3 launches)",
+        "co-running processes used 1.0 cores meanwhile (in 1 of 3 launches)",
     )
 
 

@@ -36,9 +36,9 @@ def test_an_undisturbed_measurement_has_no_reason():
     ("launch", "kind", "reason"),
     [
         ({"steady": False}, "warm-up", "no steady state within 1 s of warm-up"),
-        ({"stolen_share": 0.051}, "steal", "the hypervisor took 5% of the cores' time"),
-        ({"other_cores": 0.71}, "load", "other processes used 0.7 cores meanwhile"),
-        ({"switches_per_second": 190.0}, "switches", "the process was put aside 190 times a second"),
+        ({"stolen_share": 0.051}, "steal", "steal 5%: the hypervisor gave that share of the cores' time to others"),
+        ({"other_cores": 0.71}, "load", "co-running processes used 0.7 cores meanwhile"),
+        ({"switches_per_second": 190.0}, "switches", "190 involuntary context switches/s"),
         ({"seconds": [1.0] * 30 + [1.08] * 30}, "drift", "steps became 8% slower while they were measured"),
         ({"seconds": [1.0] * 30 + [0.92] * 30}, "drift", "steps became 8% faster while they were measured"),
         (

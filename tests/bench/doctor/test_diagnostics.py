@@ -134,7 +134,7 @@ def test_facts_of_the_host(changes, judge, expected):
 
 @pytest.mark.parametrize(("others", "expected"), [(None, Verdict.FACT), (0.05, Verdict.GOOD), (0.5, Verdict.WARNING)])
 def test_company_is_a_warning(others, expected):
-    assert verdict(diagnostics.company({"other_cores": others}, 2)) == expected
+    assert verdict(diagnostics.co_running({"other_cores": others}, 2)) == expected
 
 
 @pytest.mark.parametrize(("share", "expected"), [(None, Verdict.FACT), (0.0, Verdict.GOOD), (0.02, Verdict.WARNING)])

@@ -9,7 +9,7 @@ import pytest
 
 from bench.controller.process import Worker
 from bench.doctor import examine as module
-from bench.doctor.diagnostics import EXACT_FORWARD_FLOPS, Finding, Verdict
+from bench.doctor.diagnostics import EXACT_FORWARD_FLOPS, Diagnostic, Verdict
 from reports.analysis import diagnosis
 from tests.support.runner import ROOT
 
@@ -78,9 +78,9 @@ def test_a_probe_that_dies_is_a_finding():
 
 
 FINDINGS = [
-    Finding(name="clock", value="tells 40 ns apart", verdict=Verdict.GOOD),
-    Finding(name="steal", value="7%", verdict=Verdict.WARNING, advice="measure elsewhere"),
-    Finding(name="processor", value="Model 1"),
+    Diagnostic(name="clock", value="tells 40 ns apart", verdict=Verdict.GOOD),
+    Diagnostic(name="steal", value="7%", verdict=Verdict.WARNING, advice="measure elsewhere"),
+    Diagnostic(name="processor", value="Model 1"),
 ]
 
 
@@ -101,7 +101,7 @@ def found(monkeypatch):
     [
         (FINDINGS[::2], 0),
         (FINDINGS, 1),
-        ([*FINDINGS, Finding(name="FLOPs", value="wrong", verdict=Verdict.BAD, advice="do not")], 2),
+        ([*FINDINGS, Diagnostic(name="FLOPs", value="wrong", verdict=Verdict.BAD, advice="do not")], 2),
     ],
 )
 def test_the_worst_verdict_is_the_exit_code(found, findings, code, capsys):
@@ -125,7 +125,9 @@ def test_a_pipe_gets_tabs(found, capsys):
 
 def test_the_command_says_what_it_does_and_ends_with_the_code(tmp_path):
     stub = tmp_path / "sitecustomize.py"
-    stub.write_text("import reports.analysis.diagnosis\nreports.analysis.diagnosis.run = lambda *, as_json: 2 - as_json\n")
+    stub.write_text(
+        "import reports.analysis.diagnosis\nreports.analysis.diagnosis.run = lambda *, as_json: 2 - as_json\n"
+    )
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-P", "-c", "from reports.cli import main; main()", "doctor"]
     assert subprocess.run(command, env=environment, check=False).returncode == 2

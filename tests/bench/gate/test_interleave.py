@@ -12,7 +12,7 @@ import pytest
 from bench.controller.launcher import Launcher
 from bench.controller.process import Worker
 from bench.gate import interleave
-from bench.gate.interleave import Rules, Wanted, WorkerHalf, disturbance, plan, play
+from bench.gate.interleave import PreparedCase, Rules, WorkerSide, disturbance, measure_pair, plan
 from bench.machine.host import Moment
 from bench.records.pair import Pair
 from bench.records.record import Outcome, Status
@@ -31,8 +31,8 @@ class Machine:
         self.time, self.drift, self.turns, self.cores = 0.0, drift, [], []
 
 
-class Half:
-    """A half whose step takes `step` seconds at first; `more` is what each of its slices says besides."""
+class SideProcess:
+    """A process whose step takes `step` seconds at first; `more` is what each of its slices says besides."""
 
     def __init__(self, machine, name, step, *, outcome=None, dies_after=math.inf, more=()):
         self.machine, self.name, self.step, self.outcome, self.left = machine, name, step, outcome, dies_after
@@ -55,15 +55,15 @@ class Half:
         return {"seconds": seconds, "switches": 0, "cpu_seconds": 5.0, "peak_bytes": 7, **self.more}
 
 
-def halves(base=2**-7, head=2**-7, drift=0.0, more=(), **head_parts):
+def processes(base=2**-7, head=2**-7, drift=0.0, more=(), **head_parts):
     machine = Machine(drift)
-    return machine, Half(machine, "a", base, more=more), Half(machine, "b", head, **head_parts)
+    return machine, SideProcess(machine, "a", base, more=more), SideProcess(machine, "b", head, **head_parts)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_turns_are_mirrored_and_the_coin_says_who_begins(seed):
-    machine, base, head = halves()
-    play(base, head, 0, random.Random(seed), ALONE)
+    machine, base, head = processes()
+    measure_pair(base, head, 0, random.Random(seed), ALONE)
     text = "".join(machine.turns)
     assert text[:10] in {"ABabbaabba", "BAbaabbaab"}
     assert text[0] == ("A" if random.Random(seed).random() < 0.5 else "B")
@@ -72,40 +72,40 @@ def test_turns_are_mirrored_and_the_coin_says_who_begins(seed):
 def test_both_begin_about_as_often():
     coin, firsts = random.Random(1), []
     for _ in range(200):
-        machine, base, head = halves()
-        play(base, head, 0, coin, ALONE)
+        machine, base, head = processes()
+        measure_pair(base, head, 0, coin, ALONE)
         firsts.append(machine.turns[0])
     assert 80 < firsts.count("A") < 120
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 1.05, 3.0])
 def test_the_ratio_is_heads_time_over_bases(factor):
-    _, base, head = halves(head=2**-7 * factor)
-    found = play(base, head, 0, random.Random(1), ALONE)
+    _, base, head = processes(head=2**-7 * factor)
+    found = measure_pair(base, head, 0, random.Random(1), ALONE)
     assert found.log_ratio == pytest.approx(math.log(factor))
     assert found.peak_bytes == (7, 7)
 
 
 def test_a_slowdown_put_in_is_heads():
-    _, base, head = halves()
-    assert play(base, head, 0, random.Random(1), ALONE, 0.05).log_ratio == pytest.approx(math.log(1.05))
+    _, base, head = processes()
+    assert measure_pair(base, head, 0, random.Random(1), ALONE, 0.05).log_ratio == pytest.approx(math.log(1.05))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_a_machine_that_becomes_slower_slows_down_both(seed):
-    _, base, head = halves(drift=0.5)
-    found = play(base, head, 0, random.Random(seed), ALONE)
+    _, base, head = processes(drift=0.5)
+    found = measure_pair(base, head, 0, random.Random(seed), ALONE)
     assert found.head[-1] / found.head[0] > 1.2
     assert abs(found.log_ratio) < 0.001
 
 
 def test_both_take_as_many_steps_and_the_slower_fills_its_slice():
-    _machine, base, head = halves(base=2**-12, head=2**-11)
+    _machine, base, head = processes(base=2**-12, head=2**-11)
     taken = []
-    for half in (base, head):
-        own = half.slice
-        half.slice = lambda steps, slower=0.0, own=own: taken.append(steps) or own(steps, slower)
-    play(base, head, 0, random.Random(1), ALONE)
+    for process in (base, head):
+        own = process.slice
+        process.slice = lambda steps, slower=0.0, own=own: taken.append(steps) or own(steps, slower)
+    measure_pair(base, head, 0, random.Random(1), ALONE)
     assert set(taken) == {math.ceil(interleave.SLICE_SECONDS * 2**11)}
 
 
@@ -127,38 +127,38 @@ def test_slices_are_as_short_as_a_step_and_turns_come_in_twos(step, steps, turns
 def test_both_are_bound_to_the_same_cores_and_different_pairs_to_different_ones():
     seen = set()
     for seed in range(20):
-        machine, base, head = halves()
-        play(base, head, 0, random.Random(seed), Rules(threads=1, cores=(0, 2, 5)))
+        machine, base, head = processes()
+        measure_pair(base, head, 0, random.Random(seed), Rules(threads=1, cores=(0, 2, 5)))
         assert machine.cores[0] == machine.cores[1]
         seen.add(machine.cores[0])
     assert seen == {(0,), (2,), (5,)}
 
 
 def test_a_case_that_needs_all_cores_is_bound_to_none():
-    machine, base, head = halves()
-    play(base, head, 0, random.Random(1), Rules(threads=2, cores=(0, 1)))
+    machine, base, head = processes()
+    measure_pair(base, head, 0, random.Random(1), Rules(threads=2, cores=(0, 1)))
     assert machine.cores == [(), ()]
-    machine, base, head = halves()
-    play(base, head, 0, random.Random(1), Rules(threads=1, cores=(0, 1), bind=False))
+    machine, base, head = processes()
+    measure_pair(base, head, 0, random.Random(1), Rules(threads=1, cores=(0, 1), bind=False))
     assert machine.cores == [(), ()]
 
 
 def test_a_half_that_cannot_measure_is_told_with_its_reason():
     gone = {"status": "out_of_memory", "reason": "no room"}
-    _, base, head = halves(outcome=gone)
-    found = play(base, head, 0, random.Random(1), ALONE)
+    _, base, head = processes(outcome=gone)
+    found = measure_pair(base, head, 0, random.Random(1), ALONE)
     assert found == Pair(outcomes=(None, Outcome(Status.OUT_OF_MEMORY, "no room")))
 
 
 def test_a_half_that_dies_between_two_slices_is_told():
-    _, base, head = halves(dies_after=3)
-    found = play(base, head, 0, random.Random(1), ALONE)
+    _, base, head = processes(dies_after=3)
+    found = measure_pair(base, head, 0, random.Random(1), ALONE)
     assert found.outcomes == (None, Outcome(Status.CRASHED, "killed by SIGKILL between two slices"))
     assert found.log_ratio is None
 
 
 def moments(*, others=0.0, stolen=0.0, known=True):
-    """Before and after half a second, in which our processes used one core of two, others so many seconds."""
+    """Before and after process a second, in which our processes used one core of two, others so many seconds."""
     counted = {"busy_seconds": 0.5 + others, "stolen_seconds": stolen, "all_seconds": 1.0} if known else {}
     zero = dict.fromkeys(counted, 0.0)
     return Moment(10.0, 3.0, 0, **zero), Moment(10.5, 3.02, 0, **counted)
@@ -169,10 +169,10 @@ def moments(*, others=0.0, stolen=0.0, known=True):
     [
         (2, 1, {}, ""),
         (2, 1, {"others": 0.5}, ""),  # the other core is free to be used
-        (2, 1, {"others": 0.8}, "other processes used 1.6 cores meanwhile"),
-        (2, 2, {"others": 0.5}, "other processes used 1.0 cores meanwhile"),
+        (2, 1, {"others": 0.8}, "co-running processes used 1.6 cores meanwhile"),
+        (2, 2, {"others": 0.5}, "co-running processes used 1.0 cores meanwhile"),
         (2, 2, {"others": 0.04}, ""),
-        (2, 1, {"stolen": 0.2}, "the hypervisor took 20% of the cores' time"),
+        (2, 1, {"stolen": 0.2}, "steal 20%: the hypervisor gave that share of the cores' time to others"),
         (2, 1, {"stolen": 0.02}, ""),
         (0, 1, {"known": False}, ""),
     ],
@@ -184,14 +184,14 @@ def test_what_disturbs_all_turns(cores, threads, parts, reason):
 
 @pytest.mark.parametrize(("rules", "counts"), [(Rules(1, (0, 1)), False), (Rules(2, (0, 1)), True)])
 def test_a_turn_in_which_a_half_was_put_aside_counts_for_neither(rules, counts):
-    _, base, head = halves(more={"switches": 1})
-    found = play(base, head, 0, random.Random(1), rules)
+    _, base, head = processes(more={"switches": 1})
+    found = measure_pair(base, head, 0, random.Random(1), rules)
     assert len(found.base) == len(found.head) == len(found.disturbed)
-    put_aside = {"the process was put aside for another"}
+    put_aside = {"involuntary context switches"}
     assert (set(found.disturbed) != put_aside) == counts
-    _, base, head = halves(more={"switches": 1}, head=0.1)  # one in so long a time is nothing
+    _, base, head = processes(more={"switches": 1}, head=0.1)  # one in so long a time is nothing
     base.step = 0.1
-    assert set(play(base, head, 0, random.Random(1), Rules(1, (0, 1))).disturbed) == {""}
+    assert set(measure_pair(base, head, 0, random.Random(1), Rules(1, (0, 1))).disturbed) == {""}
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ def test_a_turn_in_which_a_half_was_put_aside_counts_for_neither(rules, counts):
     ],
 )
 def test_a_gpu_that_changes_its_clock_is_seen(base, head, reason):
-    _, first, second = halves(more=base)
+    _, first, second = processes(more=base)
     second.more = head
-    found = play(first, second, 0, random.Random(1), ALONE)
+    found = measure_pair(first, second, 0, random.Random(1), ALONE)
     assert set(found.disturbed) == {reason}
     assert (found.log_ratio is None) == bool(reason)
 
@@ -226,19 +226,20 @@ REDUCE = Micro.parse("all_reduce-2x1024-fp32-cpu-t1")
 @pytest.fixture
 def real(reference):
     """Two fresh interpreters that know LeNet at batch 8, a net without its file, and micro-benchmarks."""
-    wanted = [
-        Wanted(replace(LENET, threads=1), reference), Wanted(LENET, {**reference, "path": "nowhere.pt"}),
-        Wanted(LENET, Outcome(Status.SKIPPED, "not in base's suite")), Wanted(COPY, None), Wanted(REDUCE, None),
+    prepared = [
+        PreparedCase(replace(LENET, threads=1), reference), PreparedCase(LENET, {**reference, "path": "nowhere.pt"}),
+        PreparedCase(LENET, Outcome(Status.SKIPPED, "not in base's suite")), PreparedCase(COPY, None),
+        PreparedCase(REDUCE, None),
     ]  # fmt: skip
     workers = [Worker(fork=False), Worker(fork=False)]
-    yield [WorkerHalf(worker, wanted, [BUDGET] * len(wanted)) for worker in workers], workers
+    yield [WorkerSide(worker, prepared, [BUDGET] * len(prepared)) for worker in workers], workers
     for worker in workers:
         worker.close()
 
 
 def test_two_real_processes_take_turns(real):
     (base, head), workers = real
-    found = play(base, head, 0, random.Random(1), Rules(1, tuple(os.sched_getaffinity(0))))
+    found = measure_pair(base, head, 0, random.Random(1), Rules(1, tuple(os.sched_getaffinity(0))))
     assert found.outcomes == (None, None)
     assert len(found.base) == len(found.head) >= interleave.FEWEST_TURNS
     assert min(*found.base, *found.head) > 0
@@ -250,9 +251,9 @@ def test_two_real_processes_take_turns(real):
 
 def test_a_case_that_fails_leaves_the_process_for_the_next(real):
     (base, head), _ = real
-    found = play(base, head, 1, random.Random(1), ALONE)
+    found = measure_pair(base, head, 1, random.Random(1), ALONE)
     assert {outcome.status for outcome in found.outcomes} == {Status.FAILED}
-    assert play(base, head, 3, random.Random(1), ALONE).base  # a micro-benchmark
+    assert measure_pair(base, head, 3, random.Random(1), ALONE).base  # a micro-benchmark
 
 
 def test_what_a_side_does_not_have_is_not_asked_for(real):
@@ -280,8 +281,10 @@ def test_a_process_that_is_killed_is_a_crash_and_the_other_lives(real):
 
 def test_a_process_that_imported_other_code_is_a_failure(reference):
     with Worker(fork=False) as worker:
-        half = WorkerHalf(worker, [Wanted(LENET, reference)], [BUDGET], proves=lambda case, source: f"from {source}")
-        found = half.load(0, ())["outcome"]
+        process = WorkerSide(
+            worker, [PreparedCase(LENET, reference)], [BUDGET], proves=lambda case, source: f"from {source}"
+        )
+        found = process.load(0, ())["outcome"]
     assert found["status"] is Status.FAILED
     assert found["reason"].endswith("suites/architectures/lenet.py")
 
@@ -291,8 +294,8 @@ def test_a_compiled_case_has_its_compile_time_and_finds_no_kernels():
     case = replace(LENET, compile_mode="default", threads=1)
     with Worker() as template, Worker(fork=False) as worker:
         launcher = Launcher(template)
-        wanted, cache = [Wanted(case, launcher.reference(case))], launcher.compiler_cache(case)
-        half = WorkerHalf(worker, wanted, [BUDGET], compiler_cache=cache)
-        first, again = half.load(0, ()), half.load(0, ())
+        prepared, cache = [PreparedCase(case, launcher.reference(case))], launcher.compiler_cache(case)
+        process = WorkerSide(worker, prepared, [BUDGET], compiler_cache=cache)
+        first, again = process.load(0, ()), process.load(0, ())
     assert first["outcome"] is again["outcome"] is None
     assert min(first["compile_seconds"], again["compile_seconds"]) > 100 * first["step_seconds"]  # cold both times

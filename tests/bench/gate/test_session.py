@@ -1,11 +1,11 @@
-"""What is played in a pair: controls chosen by the coin, all plays in an order of each pair's own."""
+"""What is measured in a pair: controls chosen by the coin, all requests in an order of each pair's own."""
 
 import random
 from dataclasses import replace
 
 import pytest
 
-from bench.gate.session import Play, Stand, controls
+from bench.gate.session import PairedSession, PairRequest, controls
 from bench.machine import nvml
 from bench.machine.nvml import Reading
 from bench.records.pair import Pair
@@ -16,8 +16,10 @@ CASES = [replace(LENET, batch_size=2**n) for n in range(8)]
 
 def test_four_cases_are_held_against_themselves_and_two_are_slowed():
     found = controls(CASES, 0.05, random.Random(1))
-    assert [(play.control, play.injected) for play in found] == [("negative", 0.0)] * 4 + [("positive", 0.05)] * 2
-    assert len({play.case for play in found[:4]}) == 4
+    assert [(request.control, request.injected) for request in found] == [("negative", 0.0)] * 4 + [
+        ("positive", 0.05)
+    ] * 2
+    assert len({request.case for request in found[:4]}) == 4
     assert found == controls(CASES, 0.05, random.Random(1))
     assert found != controls(CASES, 0.05, random.Random(2))
 
@@ -27,49 +29,51 @@ def test_of_few_cases_all_are_controls(count, wanted):
     assert len(controls(CASES[:count], 0.05, random.Random(1))) == wanted
 
 
-class Scripted(Stand):
-    """A stand whose processes die when they are told to; `trios` counts how often they were started."""
+class Scripted(PairedSession):
+    """A session whose processes die when they are told to; `trios` counts how often they were started."""
 
     def __init__(self, deaths):
         self.deaths, self.trios = set(deaths), []
 
     def _processes(self, coin, *, twin):
         self.trios.append(twin)
-        half = type("Half", (), {"alive": True})()
-        context = type("Context", (), {"__enter__": lambda _: [half], "__exit__": lambda *_: None})
+        process = type("SideProcess", (), {"alive": True})()
+        context = type("Context", (), {"__enter__": lambda _: [process], "__exit__": lambda *_: None})
         return context()
 
-    def _play(self, halves, each, coin):
-        halves[0].alive = each.case not in self.deaths
+    def _measure_pair(self, processes, each, coin):
+        processes[0].alive = each.case not in self.deaths
         return Pair()
 
 
 def test_a_death_costs_its_case_alone():
-    stand = Scripted(CASES[2:4])
-    plays = [Play(case) for case in CASES]
-    found = list(stand.pair(plays, random.Random(1)))
-    assert sorted((play.case.batch_size for play, _, _ in found)) == [case.batch_size for case in CASES]
-    assert len(stand.trios) in {2, 3}  # fresh processes after each death, unless it was the last play's
-    assert not any(stand.trios)
+    session = Scripted(CASES[2:4])
+    requests = [PairRequest(case) for case in CASES]
+    found = list(session.pair(requests, random.Random(1)))
+    assert sorted((request.case.batch_size for request, _, _ in found)) == [case.batch_size for case in CASES]
+    assert len(session.trios) in {2, 3}  # fresh processes after each death, unless it was the last request's
+    assert not any(session.trios)
 
 
 def test_the_twin_is_there_for_controls_alone():
-    stand = Scripted(())
-    list(stand.pair([Play(CASES[0]), Play(CASES[1], "negative")], random.Random(1)))
-    assert stand.trios == [True]
+    session = Scripted(())
+    list(session.pair([PairRequest(CASES[0]), PairRequest(CASES[1], "negative")], random.Random(1)))
+    assert session.trios == [True]
 
 
 def test_each_pair_has_an_order_of_its_own():
-    plays = [Play(case) for case in CASES]
-    orders = {tuple(play.case for play, _, _ in Scripted(()).pair(plays, random.Random(seed))) for seed in range(5)}
+    requests = [PairRequest(case) for case in CASES]
+    orders = {
+        tuple(request.case for request, _, _ in Scripted(()).pair(requests, random.Random(seed))) for seed in range(5)
+    }
     assert len(orders) == 5
-    assert plays == [Play(case) for case in CASES]
+    assert requests == [PairRequest(case) for case in CASES]
 
 
 class Gpu:
     def state(self):
-        said = {"sm_clock_hertz": Reading(1.98e9), "slowdowns": Reading(["power cap"])}
-        return {**said, "power_watts": Reading(reason="not supported")}
+        result = {"sm_clock_hertz": Reading(1.98e9), "slowdowns": Reading(["power cap"])}
+        return {**result, "power_watts": Reading(reason="not supported")}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,7 @@ class Gpu:
 def test_an_accelerators_clock_is_read_beside_each_slice(monkeypatch, device, found):
     known = {"GPU-0": Reading(Gpu())}
     monkeypatch.setattr(nvml, "gpu_of", lambda uuid: known.get(uuid, Reading(reason="no such GPU")))
-    stand = Stand.__new__(Stand)
+    session = PairedSession.__new__(PairedSession)
     uuids = (("cpu", None), ("cuda:0", "GPU-0"), ("cuda:1", "GPU-1"), ("xpu:0", None))
-    stand.environments = ({"devices": [{"name": name, "uuid": uuid} for name, uuid in uuids]},)
-    assert stand._state(device) == found
+    session.environments = ({"devices": [{"name": name, "uuid": uuid} for name, uuid in uuids]},)
+    assert session._state(device) == found

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bench.records import findings as module
-from bench.records.findings import answers
+from bench.records.findings import findings
 from suites.micro import OPERATIONS, Micro
 from tests.support.samples import LENET, ended, measured, micro
 
@@ -18,7 +18,7 @@ STEPS = {"metric": "steps"}
 
 def said(*records, host=None):
     """The sentences, each with its subject."""
-    return [f"{answer.subject}: {answer.text}" for answer in answers(records, host or {})]
+    return [f"{finding.subject}: {finding.text}" for finding in findings(records, host or {})]
 
 
 def test_every_operation_has_a_sentence():
@@ -183,8 +183,8 @@ def test_scaling_has_an_efficiency():
     alone, both, four = (
         micro(f"scaling-resnet18-{k}x16-fp32-cpu-t1", rate, **IMAGES) for k, rate in ((1, 40), (2, 60), (4, 80))
     )
-    found = answers([alone, both, four], {})
-    assert [answer.text for answer in found] == [
+    found = findings([alone, both, four], {})
+    assert [finding.text for finding in found] == [
         "2 processes train resnet18 1.50 times [1.50, 1.50] as fast as one, efficiency 75.0%; "
         "4 processes train resnet18 2.00 times [2.00, 2.00] as fast as one, efficiency 50.0%"
     ]
@@ -223,6 +223,6 @@ def test_what_was_not_measured_says_nothing():
 
 
 def test_sentences_come_in_the_order_of_the_table_and_know_their_question():
-    found = answers([micro("matmul-8x8x8-fp32-cpu-t1", 1e9), micro("copy-64-fp32-cpu-t1", 1e9, **RATE)], {})
-    assert [answer.operation for answer in found] == ["copy", "matmul"]
+    found = findings([micro("matmul-8x8x8-fp32-cpu-t1", 1e9), micro("copy-64-fp32-cpu-t1", 1e9, **RATE)], {})
+    assert [finding.operation for finding in found] == ["copy", "matmul"]
     assert found[0].question == OPERATIONS["copy"].question

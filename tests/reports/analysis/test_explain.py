@@ -49,19 +49,19 @@ def test_ten_lines(lines):
         "so it is: compute-bound: compute alone explains 50.0% of the time "
         "(compute 2.00 ms, bandwidth 977 us, dispatch 11.0 us)",
         "memory: 300 MiB at the peak, 200 MiB of it before there was a net; weights 241 KiB",
-        "toggles: helped most here: precision bf16: 4.00 times [4.00, 4.00] as many images/s",
-        "toggles: compile_mode default: 1.60 times [1.60, 1.60] as many images/s",
-        "toggles: memory_format channels_last: 1.03 times [0.932, 1.14] as many images/s, which may be noise",
-        "toggles: batch_size 32: 1.00 times [1.00, 1.00] as many images/s, which may be noise",
-        "toggles: threads 1: 0.500 times [0.500, 0.500] as many images/s",
+        "settings: helped most here: precision bf16: 4.00 times [4.00, 4.00] as many images/s",
+        "settings: compile_mode default: 1.60 times [1.60, 1.60] as many images/s",
+        "settings: memory_format channels_last: 1.03 times [0.932, 1.14] as many images/s, which may be noise",
+        "settings: batch_size 32: 1.00 times [1.00, 1.00] as many images/s, which may be noise",
+        "settings: threads 1: 0.500 times [0.500, 0.500] as many images/s",
     ]
 
 
 def test_the_best_of_each_axis_and_what_was_not_tried(lines):
     found = lines(net(), net(0.001, precision="bf16"), net(0.003, precision="fp16"), net(0.1, mode="training"))
     assert found[-2:] == [
-        "toggles: helped most here: precision bf16: 4.00 times [4.00, 4.00] as many images/s",
-        "toggles: not in these results, with all else equal: other values of memory_format, compile_mode, threads, "
+        "settings: helped most here: precision bf16: 4.00 times [4.00, 4.00] as many images/s",
+        "settings: not in these results, with all else equal: other values of memory_format, compile_mode, threads, "
         "batch_size",
     ]
 
@@ -73,7 +73,7 @@ def test_a_gain_that_noise_may_explain_helped_nobody(lines):
 
 def test_cases_that_differ_in_two_ways_are_no_pair(lines):
     found = lines(net(), net(0.001, precision="bf16", memory_format="channels_last"))
-    assert not any(line.startswith("toggles: precision") for line in found)
+    assert not any(line.startswith("settings: precision") for line in found)
 
 
 def test_of_a_compiled_case_the_kernels_are_nobodys_knowledge(lines):

@@ -40,7 +40,7 @@ def test_the_same_code_passes_with_its_figures():
     half = stats.t.ppf(0.975, 5) * stats.sem(SPREAD)
     assert math.log(found.figures.high) == pytest.approx(half)
     assert found.figures.launches == (6, 6)
-    assert 1.02 < found.figures.seen < 1.03
+    assert 1.02 < found.figures.minimum_detectable < 1.03
 
 
 def test_a_candidate_is_judged_by_its_fresh_pairs_alone():
@@ -76,9 +76,9 @@ def test_what_pass_excludes():
 
 
 def test_six_pairs_that_happened_to_agree_are_no_quieter_machine():
-    own = row(judged(entries(LENET))).figures.seen
-    assert row(judged(entries(LENET), remembered={LENET: 0.0001})).figures.seen == own
-    assert row(judged(entries(LENET), remembered={LENET: 0.02})).figures.seen > 1.04 > own
+    own = row(judged(entries(LENET))).figures.minimum_detectable
+    assert row(judged(entries(LENET), remembered={LENET: 0.0001})).figures.minimum_detectable == own
+    assert row(judged(entries(LENET), remembered={LENET: 0.02})).figures.minimum_detectable > 1.04 > own
 
 
 def test_faster_is_improved():
@@ -126,7 +126,9 @@ def test_code_that_fails_now_and_then_does_not_pass(times, verdict):
 
 
 def disturbed(share, count=10):
-    reasons = ["other processes used 1.0 cores meanwhile"] * round(share * count) + [""] * round((1 - share) * count)
+    reasons = ["co-running processes used 1.0 cores meanwhile"] * round(share * count) + [""] * round(
+        (1 - share) * count
+    )
     return {"base": (1.0,) * count, "head": (1.0,) * count, "disturbed": tuple(reasons)}
 
 
@@ -135,7 +137,7 @@ def test_a_case_that_was_disturbed_too_often_is_invalid(share, verdict):
     found = judged([entry(LENET, offset / 100, number=n, **disturbed(share)) for n, offset in enumerate(SPREAD)])
     assert row(found).verdict is verdict
     if verdict is Verdict.INVALID:
-        reason = "other processes used 1.0 cores meanwhile; 18 of 60 turns were disturbed"
+        reason = "co-running processes used 1.0 cores meanwhile; 18 of 60 turns were disturbed"
         assert (row(found).reason, found.exit_code(strict=False)) == (reason, 6)
 
 
@@ -228,7 +230,7 @@ def run(rng, effects, *, count=6):
     """What both stages call regressed."""
     found = noisy(rng, CASES, effects, count=count) + noisy(rng, CASES, effects, count=count, stage=2)
     look = Judgement(found, terms(*CASES))
-    return [case for case in look.candidates() if confirms(look.second.of("")[case], 0.02, len(CASES))]
+    return [case for case in look.candidates() if confirms(look.confirmation.by_case()[case], 0.02, len(CASES))]
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.02])
@@ -241,7 +243,7 @@ def test_the_suites_error_is_held(effect):
 def test_what_is_said_to_be_seen_is_seen_four_times_in_five():
     rng, hits = seeded(12), 0
     for _ in range(200):
-        printed = row(judged(noisy(rng, CASES, {}), *CASES)).figures.seen - 1
+        printed = row(judged(noisy(rng, CASES, {}), *CASES)).figures.minimum_detectable - 1
         hits += LENET in run(rng, {LENET: printed})
     assert 0.72 <= hits / 200 <= 0.88
 

@@ -11,12 +11,12 @@ from reports.gate.paired import (
     confirmation_level,
     confirms,
     is_candidate,
+    minimum_detectable_confirmed,
     moderated,
     paired,
     pairs_needed,
     planned,
     shared,
-    smallest_confirmed,
 )
 from reports.gate.statistics import Difference, upper_p
 
@@ -55,8 +55,12 @@ def test_both_stages_together_have_the_power_that_is_said():
 def test_what_is_known_roughly_is_said_to_be_seen_less():
     rough = Difference(0.0, 0.012 / math.sqrt(6), 5, (6, 6))
     known = Difference(0.0, 0.012 / math.sqrt(6), 500, (6, 6))
-    assert smallest_confirmed(rough, 6, 0.02, 8) > planned(6, 0.012, 0.02, 8) > smallest_confirmed(known, 6, 0.02, 8)
-    assert smallest_confirmed(Difference(0.0, 0.0, 5, (6, 6)), 6, 0.02, 8) == 1.02
+    assert (
+        minimum_detectable_confirmed(rough, 6, 0.02, 8)
+        > planned(6, 0.012, 0.02, 8)
+        > minimum_detectable_confirmed(known, 6, 0.02, 8)
+    )
+    assert minimum_detectable_confirmed(Difference(0.0, 0.0, 5, (6, 6)), 6, 0.02, 8) == 1.02
 
 
 def test_as_many_pairs_as_are_needed():

@@ -27,7 +27,7 @@ def known(sd, seconds=1.0):
 def test_without_knowledge_it_says_what_it_assumes():
     found = plan(TOLERANCES, {}, controls=6)
     assert (found.pairs, found.confirm, found.known) == (6, 6, 0)
-    assert set(found.seen.values()) == {planned(6, ASSUMED_SD, 0.02, 8)}
+    assert set(found.minimum_detectable.values()) == {planned(6, ASSUMED_SD, 0.02, 8)}
     assert "none yet; 1.5 % assumed" in found.sentence()
     seconds = module.START_SECONDS + 14 * module.PLAY_SECONDS
     assert found.seconds == pytest.approx(6 * seconds)
@@ -37,13 +37,13 @@ def test_what_is_known_shortens_or_lengthens_it():
     found = plan(TOLERANCES, known(0.005, seconds=0.5), controls=0)
     assert found.seconds == pytest.approx(6 * (module.START_SECONDS + 8 * 0.5))
     assert found.known == 8
-    assert max(found.seen.values()) < planned(6, ASSUMED_SD, 0.02, 8)
+    assert max(found.minimum_detectable.values()) < planned(6, ASSUMED_SD, 0.02, 8)
 
 
 def test_detect_takes_as_many_pairs_as_the_noisiest_case_needs():
     noise = known(0.005) | {CASES[3]: Noise(0.02, 30, 1.0)}
     found = plan(TOLERANCES, noise, controls=0, detect=0.04)
-    assert found.seen[CASES[3]] <= 1.04 < planned(found.pairs - 1, 0.02, 0.02, 8)
+    assert found.minimum_detectable[CASES[3]] <= 1.04 < planned(found.pairs - 1, 0.02, 0.02, 8)
 
 
 def test_a_slowdown_that_cannot_be_detected_is_told_before_anything_runs():
@@ -67,7 +67,7 @@ def test_a_budget_that_buys_too_little_says_what_is_needed():
 def test_what_is_put_in_exceeds_what_is_seen_and_twice_the_tolerance():
     assert plan(TOLERANCES, known(0.0001), controls=6).injected == pytest.approx(0.04)
     noisy = plan(TOLERANCES, known(0.03), controls=6)
-    assert noisy.injected == pytest.approx(1.5 * (statistics.median(noisy.seen.values()) - 1))
+    assert noisy.injected == pytest.approx(1.5 * (statistics.median(noisy.minimum_detectable.values()) - 1))
 
 
 def test_a_run_is_learnt_from_and_remembered():

@@ -12,9 +12,17 @@ from typer.testing import CliRunner
 
 from bench.records.record import Launch, Sampling
 from reports.cli import app
-from reports.gate import report
-from reports.gate.statistics import Difference, Verdict, common_shift, difference, holm, judge, smallest_seen, upper_p
-from reports.gate.verdicts import stored
+from reports.gate import report, stored
+from reports.gate.statistics import (
+    Difference,
+    Verdict,
+    common_shift,
+    difference,
+    holm,
+    judge,
+    minimum_detectable,
+    upper_p,
+)
 from tests.support.samples import LENET, ended, measured, results
 
 QUIET = (1.0, 1.001, 0.999, 1.0005, 0.9995)
@@ -48,7 +56,7 @@ def gate(tmp_path):
             if name == "head.json":
                 data["dlhw"] |= changes
             (tmp_path / name).write_text(json.dumps(data))
-        return stored(tmp_path / "base.json", tmp_path / "head.json")
+        return stored.judged(tmp_path / "base.json", tmp_path / "head.json")
 
     return gate
 
@@ -101,7 +109,7 @@ def test_even_at_the_tolerance_the_suites_error_is_held():
 def test_what_is_said_to_be_seen_is_seen_four_times_in_five():
     launches, spread = 5, 0.01
     known = Difference(0.0, spread * math.sqrt(2 / launches), 2 * launches - 2, (launches, launches))
-    seen = smallest_seen(known, 0.02, 0.05 / 8)
+    seen = minimum_detectable(known, 0.02, 0.05 / 8)
     caught = sum(found[0] for found in suites(seen - 1, count=600, slowed=1))
     assert 0.72 <= caught / 600 <= 0.88
 
@@ -125,7 +133,7 @@ def test_a_row_has_its_figures(gate):
     assert row.figures.ratio == pytest.approx(1.1)
     assert row.figures.low < 1.1 < row.figures.high < 1.102
     assert row.figures.p < 1e-6
-    assert 1.02 < row.figures.seen < 1.03
+    assert 1.02 < row.figures.minimum_detectable < 1.03
     assert row.figures.launches == (5, 5)
 
 

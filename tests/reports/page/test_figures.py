@@ -140,7 +140,7 @@ def test_toggles_are_pairs_that_differ_in_one_setting(load):
         net(0.001, 0.0, compile_mode="default", compile=compiled(30.0)),
     ]})  # fmt: skip
     pairs = {
-        (row["toggle"], row["precision"], row["memory_format"]): row["gain"] for _, row in found.toggles.iterrows()
+        (row["setting"], row["precision"], row["memory_format"]): row["gain"] for _, row in found.settings.iterrows()
     }
     assert pairs == {
         ("precision bf16", "bf16", "contiguous"): pytest.approx(2),
@@ -150,7 +150,7 @@ def test_toggles_are_pairs_that_differ_in_one_setting(load):
         ("compile mode default", "fp32", "contiguous"): pytest.approx(4),
         ("threads 2", "fp32", "contiguous"): pytest.approx(2),
     }
-    steps = found.toggles.set_index("toggle")["break_even_steps"]
+    steps = found.settings.set_index("setting")["break_even_steps"]
     assert steps["compile mode default"] == pytest.approx(30 / 0.003)
 
 
@@ -159,7 +159,7 @@ def test_what_is_more_together_than_apart_is_said(load):
         net(0.004), net(0.002, precision="bf16"), net(0.002, memory_format="channels_last"),
         net(0.0005, precision="bf16", memory_format="channels_last"),
     ]})  # fmt: skip
-    figure = figures.interactions(found.toggles, found.cases, styles_for(found.cases))
+    figure = figures.interactions(found.settings, found.cases, styles_for(found.cases))
     row = figure.data.iloc[0]
     assert (len(figure.data), row["expected"], row["together"]) == (1, pytest.approx(4), pytest.approx(8))
     assert figure.finding.endswith("8.00 times where the two by themselves make 4.00.")
@@ -229,7 +229,7 @@ def test_the_roofline_has_points_roofs_and_classes(load):
 def test_every_trace_names_rows_that_exist_and_shows_their_numbers(load):
     found = load({name: [net(0.001 * b * s, batch_size=b, precision=p) for b in (1, 2, 4) for p in ("fp32", "bf16")]
                   for name, s in (("a", 1), ("b", 2))})  # fmt: skip
-    drawn = figures.all_of(found.cases, found.toggles, winners(found.cases, found.reference), styles_for(found.cases))
+    drawn = figures.all_of(found.cases, found.settings, winners(found.cases, found.reference), styles_for(found.cases))
     assert {"winners", "throughput", "latency", "toggles", "memory", "advice"} <= {figure.id for figure in drawn}
     for figure in drawn:
         assert set(figure.columns) <= set(figure.data.columns), figure.id
