@@ -3,13 +3,14 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from suites.architectures import Shape, default_input_shape
+from suites.architectures import default_input_shape
 from suites.errors import DlhwError
+from suites.inputs import PLAIN, Shape, Signature
 
 Mode = Literal["inference", "training"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16", "amp_bf16", "amp_fp16"]
@@ -25,7 +26,7 @@ def one_of(kind: Any) -> str:
 
 
 _ID = re.compile(
-    rf"(?P<architecture>.+?)(?:@(?P<size>{_N}(?:x{_N}x{_N})?))?"
+    rf"(?P<architecture>.+?)(?:@(?P<size>{_N}(?:[x+]{_N})*))?"
     rf"-(?P<mode>{one_of(Mode)})-b(?P<batch_size>{_N})-(?P<precision>{one_of(Precision)})"
     rf"-(?P<memory_format>{one_of(MemoryFormat)})-(?P<compile_mode>{one_of(CompileMode)})"
     rf"-(?P<device>[\w:]+)-t(?P<threads>{_N})"
@@ -38,8 +39,8 @@ class Case:
 
     Attributes:
         architecture: a name that `suites.architectures` understands.
-        input_shape: channels, height and width of one image.
-        batch_size: images a step.
+        input_shape: of one sample: channels, height and width of an image; empty where `signature` has the inputs.
+        batch_size: samples a step.
         device: torch's name of it: `cpu`, `cuda:0`, ...
         threads: intra-op threads on the host.
     """
@@ -53,6 +54,7 @@ class Case:
     compile_mode: CompileMode
     device: str
     threads: int
+    signature: Signature = PLAIN
 
     @property
     def id(self) -> str:
@@ -94,14 +96,15 @@ class Case:
         return next((divisor for divisor in (4, 2) if size % divisor == 0), odd)
 
     def _size_suffix(self) -> str:
-        """Nothing for the net's own size, `@64` for a square of its own channels, else `@3x64x48`."""
+        """Nothing for the net's own size, `@64` for a square of its own channels, else `@3x64x48`, `@3x64x48+128`."""
         default = default_input_shape(self.architecture)
-        if self.input_shape == default:
+        shape = self.input_shape
+        if shape == default or self.signature.make_inputs:
             return ""
-        channels, height, width = self.input_shape
-        if default and channels == default[0] and height == width:
-            return f"@{height}"
-        return f"@{channels}x{height}x{width}"
+        if default and shape[:-2] == default[:-2] and shape[-1] == shape[-2]:
+            return f"@{shape[-1]}"
+        shapes = [each.shape for each in self.signature.inputs] or [shape]
+        return "@" + "+".join("x".join(map(str, each or (1,))) for each in shapes)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -124,22 +127,24 @@ class Case:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Make a case of what `to_json` gave, or of a record's `case`, which holds more."""
-        known = {field.name: data[field.name] for field in fields(cls)}
-        return cls(**known | {"input_shape": tuple(known["input_shape"])})
+        known = {field.name: data[field.name] for field in fields(cls) if field.name != "signature"}
+        return cls(**known | {"input_shape": tuple(known["input_shape"])}, signature=Signature.from_json(data))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types only."""
-        return {"kind": "net", **asdict(self), "input_shape": list(self.input_shape)}
+        """Plain JSON types only; of the signature what is not as by default."""
+        known = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "signature"}
+        return {"kind": "net", **known, "input_shape": list(self.input_shape), **self.signature.to_json()}
 
 
 def _parse_shape(architecture: str, size: str | None, text: str) -> Shape:
     default = default_input_shape(architecture)
-    if size is not None and "x" in size:
-        channels, height, width = (int(number) for number in size.split("x"))
-        return channels, height, width
+    if size is not None and "+" in size:
+        raise DlhwError(f"{text!r}: what this net is called with stands in its suite file: name that, by --suite FILE")
+    if size is not None and ("x" in size or default is None):
+        return tuple(int(number) for number in size.split("x"))
     if default is None:
         raise DlhwError(f"{text!r}: the id of a net of your own holds its input shape, as in my.net:build@3x64x64-...")
-    return (default[0], int(size), int(size)) if size else default
+    return (*default[:-2], int(size), int(size)) if size else default
 
 
 class Budget(BaseModel):

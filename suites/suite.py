@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from suites.architectures import Shape, default_input_shape
+from suites.architectures import default_input_shape
 from suites.axes import AXES, MICRO_AXES, SELECTING, Axes, Machine, MicroAxes, devices_of, threads_of
 from suites.case import Budget, Case
 from suites.cases import AnyCase
 from suites.errors import DlhwError, did_you_mean
+from suites.inputs import OwnNet, Shape, Signature
 from suites.micro import Micro
 
 FOLDER = Path(__file__).parent
@@ -30,14 +31,6 @@ _UNION_MEMBERS = (
     "literal['own']",
     "literal['all','powers']",
 )  # pydantic's names, not the file's keys
-
-
-class OwnNet(BaseModel):
-    """What a suite file must say of a person's own net."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
 Tolerance = Annotated[float, Field(ge=0, lt=1)]
@@ -90,6 +83,16 @@ class SuiteFile(BaseModel):
                 raise ValueError(
                     f'a net of your own needs its input shape: [architectures."{name}"] input_shape = [3, 64, 64]'
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_only_images(self) -> "SuiteFile":
+        for sweep in self.sweep:
+            sized = any(size != "own" for size in sweep.image_size)
+            unsized = [name for name in sweep.architecture if name in self.architectures
+                       and len(self.architectures[name].input_shape) < 3]  # fmt: skip
+            if sized and unsized:
+                raise ValueError(f"image_size: {unsized[0]} takes no images (input_shape = [channels, height, width])")
         return self
 
 
@@ -179,12 +182,16 @@ class Suite:
             yield Case(
                 architecture=name, input_shape=self._input_shape(name, size), mode=mode, batch_size=batch_size,
                 precision=precision, memory_format=memory_format, compile_mode=compile_mode, device=device,
-                threads=count,
+                threads=count, signature=self._signature(name),
             )  # fmt: skip
+
+    def _signature(self, name: str) -> Signature:
+        own = self.content.architectures.get(name)
+        return own.signature if own else Signature()
 
     def _input_shape(self, name: str, size: int | str) -> Shape:
         shape = default_input_shape(name) or self.content.architectures[name].input_shape
-        return shape if isinstance(size, str) else (shape[0], size, size)
+        return shape if isinstance(size, str) else (*shape[:-2], size, size)
 
 
 def _expand_micro(block: MicroSweep, machine: Machine) -> Iterator[Micro]:

@@ -49,6 +49,8 @@ def metric(name: str, value: float | None) -> str:
         return seconds(value)
     if name == "images_per_second":
         return images_per_second(value)
+    if name == "samples_per_second":
+        return UNKNOWN if not known(value) else f"{_digits(value)} samples/s"
     if name == "steps":
         return UNKNOWN if not known(value) else f"{value:,.0f} steps"
     return rate(value, {"bytes_per_second": "B/s", "flops_per_second": "FLOP/s"}.get(name, name))

@@ -1,5 +1,6 @@
 """From the records of a case's launches to the one record of the case."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -63,4 +64,6 @@ def _middle(found: Sequence[Any]) -> Any:
 
 
 def _closeness(check: Any) -> float:
-    return float(check.relative_error / check.tolerance)
+    if check.relative_error is None or check.tolerance is None:
+        return math.inf  # what cannot be told is told
+    return float(check.relative_error / (check.tolerance or math.ulp(0.0)))

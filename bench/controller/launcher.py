@@ -12,7 +12,7 @@ from bench.controller.combine import combine
 from bench.controller.process import START_LIMIT_SECONDS, Reply, Worker
 from bench.machine import sensors
 from bench.records.record import Outcome, Record, Status
-from suites.architectures import TORCHVISION
+from suites.architectures import TORCHVISION, default_input_shape
 from suites.case import Budget, Case
 from suites.cases import AnyCase
 from suites.errors import DlhwError
@@ -137,17 +137,28 @@ class Launcher:
         return self._compiler_cache
 
     def reference(self, case: Case) -> Mapping[str, Any] | Outcome:
-        """What cases of the same net, shape, mode and number of check images share; made once."""
-        images = case.check_images
-        key = (case.architecture, case.input_shape, case.mode, images)
+        """What cases of the same net, inputs, mode and number of check images share; made once.
+
+        A person's net that does not do with a few samples what it does with its whole batch has one of its own batch.
+        """
+        found = self._shared(case, case.check_images)
+        if isinstance(found, Outcome):
+            alone = default_input_shape(case.architecture) is None
+        else:
+            alone = bool(found.get("own_batch"))
+        return self._shared(case, case.batch_size) if alone and case.batch_size > case.check_images else found
+
+    def _shared(self, case: Case, images: int) -> Mapping[str, Any] | Outcome:
+        key = (case.architecture, case.input_shape, case.signature, case.mode, images)
         known = self._prepared.get(key)
         if known is None or not (isinstance(known, Outcome) or Path(known["path"]).exists()):
             if not self._keep:
                 self._forget_other_nets(case.architecture)
             path = self._worker.scratch / f"{len(self._prepared)}.pt"
+            signature: dict[str, Any] = {"signature": told} if (told := case.signature.to_json()) else {}
             reply = self._worker.request(
                 "prepare", PREPARE_LIMIT_SECONDS, architecture=case.architecture, input_shape=case.input_shape,
-                mode=case.mode, images=images, path=str(path),
+                mode=case.mode, images=images, path=str(path), **signature,
             )  # fmt: skip
             found = (reply.result or {}).get("reference")
             self._prepared[key] = found or outcome_of(reply, PREPARE_LIMIT_SECONDS)

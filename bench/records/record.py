@@ -49,7 +49,7 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Flops:
-    """Two per multiply-add; convolutions and matrix products only, as the model defines them."""
+    """Two per multiply-add; convolutions, matrix products and attention only, as the model defines them."""
 
     forward_per_image: int
     step: int
@@ -88,20 +88,34 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Compile:
-    """What torch.compile cost: the first call, less one ordinary step."""
+    """What torch.compile cost, the first call less one ordinary step, and what it made.
+
+    Attributes:
+        frames: Python functions that were compiled.
+        graphs: that they came to.
+        kernels: that Inductor wrote for them; products and convolutions that a library does are not among them.
+    """
 
     seconds: float
     graph_breaks: int
     cached: bool
+    frames: int | None = None
+    graphs: int | None = None
+    kernels: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """Relative l2 distance from the same net in fp64; in training the larger of output's and gradients'."""
+    """Relative l2 distance from the same net in fp64; in training the larger of outputs' and gradients'.
 
-    relative_error: float
-    tolerance: float
+    Attributes:
+        inconclusive: why nothing can be compared, and the numbers are None; empty where something was.
+    """
+
+    relative_error: float | None
+    tolerance: float | None
     reference: str
+    inconclusive: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +167,7 @@ class Record:
         seconds: samples of one step, in the order of time, none left out; launch after launch.
         work: what a step of a micro-benchmark does; a net's step works through its batch.
         details: what else an operation has to tell.
+        notes: of a net, what a reader must know of how it was measured: kind -> sentence.
         cost: seconds that each phase of the work took; `total` from request to end, process start included.
     """
 
@@ -165,6 +180,7 @@ class Record:
     traffic: Traffic | None = None
     work: Work | None = None
     details: Mapping[str, Any] | None = None
+    notes: Mapping[str, str] | None = None
     compile: Compile | None = None
     sensors: Mapping[str, Any] | None = None
     check: Check | None = None

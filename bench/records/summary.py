@@ -67,9 +67,9 @@ class Value:
 
 
 def value_of(record: Record) -> Value:
-    """What a measured record says in its own metric; of a net, images a second."""
+    """What a measured record says in its own metric; of a net, images a second, or samples that are no images."""
     work = record.work
-    metric, amount = ("images_per_second", record.case["batch_size"]) if work is None else (work.metric, work.amount)
+    metric, amount = (_rate_of(record), record.case["batch_size"]) if work is None else (work.metric, work.amount)
     found = summarise(record)
     low, high = found.low_seconds, found.high_seconds
     if metric == "steps":
@@ -79,6 +79,11 @@ def value_of(record: Record) -> Value:
         return Value(metric, found.median_seconds / amount, *(bounds or (None, None)))
     bounds = None if low is None or high is None else (amount / high, amount / low)
     return Value(metric, amount / found.median_seconds, *(bounds or (None, None)))
+
+
+def _rate_of(record: Record) -> str:
+    """Images have channels, height and width; a net without an `input_shape` has other inputs, or several."""
+    return "images_per_second" if len(record.case.get("input_shape") or ()) == 3 else "samples_per_second"
 
 
 def by_launch(record: Record) -> tuple[tuple[float, ...], ...]:

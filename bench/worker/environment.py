@@ -14,6 +14,8 @@ import torch
 from suites.architectures import find
 from suites.errors import DlhwError
 
+COMPILE_SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
+
 
 def describe(architectures: Sequence[str] = ()) -> dict[str, Any]:
     """All facts: `python`, `torch`, `devices`, `host`, and why each of `architectures` leads to no net."""
@@ -108,6 +110,10 @@ def _accelerator(kind: str, index: int) -> dict[str, Any]:
 
 def _compile_problems() -> dict[str, str]:
     """Why torch.compile cannot work, by type of device: a compiler is missing, or Triton."""
+    if switch := next((name for name in COMPILE_SWITCHES if os.environ.get(name) == "1"), ""):
+        accelerator = torch.accelerator.current_accelerator()
+        kinds = {"cpu", "cuda", accelerator.type if accelerator else "cpu"}
+        return dict.fromkeys(sorted(kinds), f"torch.compile is switched off: {switch}=1 is in the environment")
     problems = {}
     from torch._inductor import cpp_builder, exc
 

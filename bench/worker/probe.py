@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch.utils.benchmark import Timer
 from bench.records.messages import Event
 from bench.worker import memory
 from bench.worker.events import Events
-from bench.worker.nets.flops import forward_flops
+from bench.worker.nets import flops as counting
 from bench.worker.nets.measure import no_garbage_collection
 from bench.worker.timing import sampling
 from bench.worker.timing.clock import HostClock, Step, clock_for
@@ -134,8 +135,9 @@ def flops(events: Events) -> dict[str, int]:
     """FLOPs of one image's forward pass, of every net that comes with dlhw."""
     found = {}
     for name, architecture in ARCHITECTURES.items():
-        with torch.device("meta"):
-            found[name] = forward_flops(build(name).eval(), torch.empty(1, *architecture.input_shape))
+        with torch.device("meta"), torch.no_grad():
+            net, image = build(name).eval(), torch.empty(1, *architecture.input_shape)
+            found[name] = counting.count(partial(net, image))
     return found
 
 

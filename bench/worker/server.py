@@ -14,6 +14,7 @@ from bench.worker.compiler_cache import separate_cache
 from bench.worker.events import Events
 from bench.worker.outcomes import outcome_of
 from suites.case import Budget, Case
+from suites.inputs import Signature
 from suites.micro import Micro
 
 
@@ -52,18 +53,26 @@ class Server:
             "protocol": PROTOCOL,
         }
 
-    def _prepare(self, architecture: str, input_shape: list[int], mode: Any, images: int, path: str) -> dict[str, Any]:
+    def _prepare(
+        self, architecture: str, input_shape: list[int], mode: Any, images: int, path: str,
+        signature: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         import torch
 
         from bench.worker import environment, memory
-        from bench.worker.nets import correctness
+        from bench.worker.nets import reference
 
         memory.keep_freed()
-        torch.set_num_threads(environment.usable_cores())
-        channels, height, width = input_shape
+        cores = environment.usable_cores()
+        torch.set_num_threads(cores)
+        case = Case(
+            architecture=architecture, input_shape=tuple(input_shape), mode=mode, batch_size=images, precision="fp32",
+            memory_format="contiguous", compile_mode="eager", device="cpu", threads=cores,
+            signature=Signature.from_json(signature or {}),
+        )  # fmt: skip
         with self._events.phase("preparing the check"):
-            reference = correctness.prepare(architecture, (channels, height, width), mode, images, Path(path))
-        return {"reference": asdict(reference)}
+            found = reference.prepare(case, Path(path))
+        return {"reference": asdict(found)}
 
     def _probe(self, name: str, **arguments: Any) -> dict[str, Any]:
         from bench.worker import probe
@@ -87,8 +96,8 @@ class Server:
         compiler_cache: str | None,
         once: bool,
     ) -> dict[str, Any]:
-        from bench.worker.nets.correctness import Reference
         from bench.worker.nets.measure import Measurer
+        from bench.worker.nets.reference import Reference
 
         separate_cache(compiler_cache)
         measurer = Measurer(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))
@@ -109,8 +118,8 @@ class Server:
         return MicroMeasurer(self._events, Micro.from_json(case), Budget(**budget), root).run(once).to_json()
 
     def _layers(self, case: dict[str, Any], budget: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
-        from bench.worker.nets.correctness import Reference
         from bench.worker.nets.layers import layers
+        from bench.worker.nets.reference import Reference
 
         return {"layers": layers(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))}
 

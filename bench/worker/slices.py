@@ -23,10 +23,11 @@ import torch
 from bench.machine import host
 from bench.records.messages import Event
 from bench.records.record import Outcome, Status
-from bench.worker import memory
+from bench.worker import memory, settings
 from bench.worker.events import Events
 from bench.worker.nets import correctness, workload
-from bench.worker.nets.correctness import Reference
+from bench.worker.nets.correctness import closeness
+from bench.worker.nets.reference import Reference
 from bench.worker.outcomes import outcome_of
 from bench.worker.timing.clock import Clock, Step, clock_for
 from bench.worker.timing.sampling import warm_up
@@ -137,14 +138,18 @@ class Slices:
         return self._net(case, correctness.load(Reference(**reference).path))
 
     def _net(self, case: Case, tensors: Mapping[str, Any]) -> Ready:
+        wanted = settings.snapshot()
         work = workload.workload(case, tensors)
-        clock = clock_for(case.device)
+        settings.restore(wanted)
+        clock = clock_for(case.device, work.refresh)
         with work.context():
             seconds = self._compile(work, clock, tensors)
             checked = work.compare(tensors)
-        if checked.relative_error > checked.tolerance:
+        if closeness(checked) > 1:
             reason = f"differs from fp64 by {checked.relative_error:.2g} of its size"
             raise Refused(Status.WRONG_RESULT, reason)
+        if names := settings.changed(wanted):
+            raise Refused(Status.FAILED, f"the net changes what it runs under: {settings.told(names, wanted)}")
         return Ready(work.step, clock, case.device, work.context, _source(module_of(case.architecture)), seconds)
 
     def _compile(self, work: workload.Workload, clock: Clock, tensors: Mapping[str, Any]) -> float | None:

@@ -48,6 +48,7 @@ def explain(paths: Sequence[Path], case_id: str) -> Explanation:
     neighbours = [other for other in file.records if other.outcome.status is Status.MEASURED]
     found = settings(record, neighbours)
     lines: list[tuple[str, str]] = [("time", _time(record)), *_bound_lines(record, known), *_memory(record)]
+    lines += [("note", note) for note in (record.notes or {}).values()]
     lines += [("settings", text) for text in _setting_lines(record, found)]
     facts: dict[str, Any] = {"case": record.id, "toggles": [asdict(setting) for setting in found]}
     if record.traffic is not None and record.flops is not None:
@@ -58,9 +59,9 @@ def explain(paths: Sequence[Path], case_id: str) -> Explanation:
 
 
 def _find(files: Sequence[frames.Results], case_id: str) -> tuple[frames.Results, Record]:
-    cases.parse(case_id)
     there = [(file, record) for file in files for record in file.records if record.id == case_id]
     if not there:
+        cases.parse(case_id)
         ids = [record.id for file in files for record in file.records]
         raise DlhwError(f"--case {case_id}: not in these results{did_you_mean(case_id, ids)}; dlhw table shows the ids")
     file, record = there[-1]
@@ -77,7 +78,7 @@ def _time(record: Record) -> str:
     launches = "1 process" if found.launches == 1 else f"{found.launches} processes"
     return (
         f"{units.interval(found.median_seconds, found.low_seconds, found.high_seconds)} a step, "
-        f"{units.metric('images_per_second', value_of(record).value)}, {launches}"
+        f"{units.metric(value_of(record).metric, value_of(record).value)}, {launches}"
         + (f"; NOISY: {noisy}" if noisy else "")
     )
 

@@ -55,7 +55,8 @@ def case_for(net: str, axes: Sequence[str], suite_name: str, machine: Machine) -
         DlhwError: it is none, or several, or impossible on this machine.
     """
     if "-inference-" in net or "-training-" in net:
-        case = Case.parse(net)
+        planned = {case.id: case for case in suite.load(suite_name).cases(machine) if isinstance(case, Case)}
+        case = planned[net] if net in planned else Case.parse(net)
     else:
         device = next((name for name in machine.devices if name != "cpu"), "cpu")
         given = {text.partition("=")[0]: text for text in axes}

@@ -24,12 +24,12 @@ COLUMNS = (
     "id", "kind", *AXES, "parameters", "status", "reason",
     "launches", "samples", "median_seconds", "low_seconds", "high_seconds", "half_width", "within_half_width",
     "p90_seconds", "p99_seconds", "latency_seconds",
-    "metric", "value", "value_low", "value_high", "images_per_second",
+    "metric", "value", "value_low", "value_high", "images_per_second", "samples_per_second",
     "step_flops", "forward_flops_per_image", "flops_per_second", "bytes_per_second",
     "compulsory_bytes", "operator_bytes", "operators",
     "peak_bytes", "peak_host_bytes", "base_host_bytes", "peak_allocated_bytes", "peak_reserved_bytes",
     "parameter_bytes",
-    "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance",
+    "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance", "check", "notes",
     "joules_per_image", "images_per_joule", "mean_power_watts",
     "noisy", "steady", "stop_reason", "cost_seconds",
 )  # fmt: skip
@@ -44,8 +44,8 @@ COUNTS = frozenset({
 })  # fmt: skip
 FIGURES = frozenset({
     "value", "value_low", "value_high",
-    "half_width", "within_half_width", "images_per_second", "flops_per_second", "bytes_per_second",
-    "relative_error", "tolerance",
+    "half_width", "within_half_width", "images_per_second", "samples_per_second", "flops_per_second",
+    "bytes_per_second", "relative_error", "tolerance",
     "mean_power_watts", "joules_per_image", "images_per_joule",
 })  # fmt: skip
 
@@ -226,6 +226,7 @@ def _timing(record: Record) -> dict[str, Any]:
         "value_low": value.low,
         "value_high": value.high,
         "images_per_second": _if(value, "images_per_second"),
+        "samples_per_second": _if(value, "images_per_second") or _if(value, "samples_per_second"),
         "bytes_per_second": _if(value, "bytes_per_second"),
         "step_flops": step,
         "forward_flops_per_image": record.flops.forward_per_image if record.flops else None,
@@ -277,6 +278,7 @@ def _energy(record: Record) -> dict[str, Any]:
 
 def _rest(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {"cost_seconds": (record.cost or {}).get("total")}
+    row["notes"] = "; ".join((record.notes or {}).values()) or None
     if record.traffic is not None:
         names = ("compulsory_bytes", "operator_bytes", "operators")
         row |= {name: getattr(record.traffic, name) for name in names}
@@ -287,7 +289,13 @@ def _rest(record: Record) -> dict[str, Any]:
             "compile_cached": record.compile.cached,
         }
     if record.check is not None:
-        row |= {"relative_error": record.check.relative_error, "tolerance": record.check.tolerance}
+        row |= {
+            "relative_error": record.check.relative_error,
+            "tolerance": record.check.tolerance,
+            "check": f"inconclusive: {record.check.inconclusive}"
+            if record.check.inconclusive
+            else record.check.reference,
+        }
     if record.sampling is not None:
         row |= {
             "noisy": "; ".join(record.sampling.noisy),

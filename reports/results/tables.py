@@ -13,6 +13,7 @@ VERDICTS = {"measured": "ok", "out_of_memory": "out of memory", "wrong_result": 
 
 VALUES: dict[str, tuple[str, Callable[[Any], str], bool]] = {
     "images_per_second": ("images/s", units.images_per_second, True),
+    "samples_per_second": ("samples/s", lambda value: units.metric("samples_per_second", value), True),
     "median_seconds": ("time a step", units.seconds, False),
     "flops_per_second": ("FLOP/s", lambda value: units.rate(value, "FLOP/s"), True),
     "bytes_per_second": ("B/s", lambda value: units.rate(value, "B/s"), True),
@@ -50,8 +51,10 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
             units.metric(str(metric), _number(value))
             for metric, value in frame[["metric", "value"]].itertuples(index=False)
         ]
+    others = (frame["metric"] == "samples_per_second").any()
+    rate = "samples_per_second" if others else "images_per_second"
     columns = [
-        *(["images_per_second", "flops_per_second", "peak_bytes"] if (frame["kind"] == "net").any() else []),
+        *([rate, "flops_per_second", "peak_bytes"] if (frame["kind"] == "net").any() else []),
         "half_width",
     ]
     if (frame["launches"] > 1).any():

@@ -3,23 +3,23 @@
 Three kinds of names are understood:
 
 - a name of `ARCHITECTURES`: the nets of the d2l course, https://zh.d2l.ai, as its notes write them;
-- `torchvision:NAME`: any classification model of torchvision, untrained;
+- `torchvision:NAME`: any model of torchvision that takes one tensor, untrained: classification, segmentation,
+  detection, video;
 - `package.module:callable`: a person's own net; the callable takes no argument and returns an `nn.Module`.
 """
 
 import importlib
+import inspect
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from suites.errors import DlhwError
+from suites.inputs import Shape
 
 if TYPE_CHECKING:
     from torch import nn
-
-Shape = tuple[int, int, int]
-"""Channels, height, width of one image."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,20 @@ ARCHITECTURES = {
 
 TORCHVISION = "torchvision:"
 TORCHVISION_SHAPE: Shape = (3, 224, 224)
+TORCHVISION_SHAPES: dict[str, Shape] = {
+    "r3d_": (3, 16, 112, 112), "mc3_": (3, 16, 112, 112), "r2plus1d_": (3, 16, 112, 112),
+    "s3d": (3, 16, 224, 224), "mvit_": (3, 16, 224, 224), "swin3d_": (3, 16, 224, 224),
+}  # fmt: skip
+"""Beginning of a name -> what such a model was made for: colours, frames and size of a video."""
 
 
 def default_input_shape(name: str) -> Shape | None:
-    """Shape of one image for the net `name`; None for a person's own net, whose suite file says it."""
+    """Shape of one sample for the net `name`; None for a person's own net, whose suite file says it."""
     if name.startswith(TORCHVISION):
-        return TORCHVISION_SHAPE
+        given = name.removeprefix(TORCHVISION)
+        return next(
+            (shape for start, shape in TORCHVISION_SHAPES.items() if given.startswith(start)), TORCHVISION_SHAPE
+        )
     known = ARCHITECTURES.get(name)
     return known.input_shape if known else None
 
@@ -104,13 +112,19 @@ def _torchvision_builder(name: str) -> Callable[[], Any]:
 
     from suites.errors import did_you_mean
 
-    names = models.list_models(module=models)
+    names = [known for known in models.list_models() if not known.startswith("quantized_")]
     if name not in names:
         raise DlhwError(
-            f"architecture 'torchvision:{name}': torchvision has no classification model of that name"
-            + did_you_mean(name, names)
+            f"architecture 'torchvision:{name}': torchvision has no model of that name" + did_you_mean(name, names)
         )
-    # GoogLeNet and Inception return a tuple in training unless their auxiliary heads are left out;
-    # init_weights=False spares them a minute of truncated-normal sampling.
-    options = {"aux_logits": False, "init_weights": False} if name in {"googlenet", "inception_v3"} else {}
+    if name.startswith("raft_"):
+        raise DlhwError(
+            f"architecture 'torchvision:{name}': optical flow takes two images; make it a net of your own, with inputs"
+        )
+    # Without auxiliary heads, which inference does not use; init_weights=False spares a minute of truncated-normal
+    # sampling; and the default of weights_backbone is a download.
+    aux = name in {"googlenet", "inception_v3"}
+    options: dict[str, Any] = {"aux_logits": False, "init_weights": False} if aux else {}
+    if "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
+        options["weights_backbone"] = None
     return lambda: models.get_model(name, weights=None, **options)

@@ -163,9 +163,10 @@ def test_torchvisions_auxiliary_heads_are_left_out(name):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("torchvision:resnet19", "torchvision has no classification model of that name (did you mean 'resnet18'?)"),
-        ("torchvision:zzz", "torchvision has no classification model of that name"),
-        ("torchvision:fcn_resnet50", "torchvision has no classification model of that name (did you mean 'resnet50'?)"),
+        ("torchvision:resnet19", "torchvision has no model of that name (did you mean 'resnet18'?)"),
+        ("torchvision:zzz", "torchvision has no model of that name"),
+        ("torchvision:fcn_resnet", "torchvision has no model of that name (did you mean 'fcn_resnet50'?)"),
+        ("torchvision:raft_small", "optical flow takes two images; make it a net of your own, with inputs"),
         ("no_such_module:net", "architecture 'no_such_module:net': No module named 'no_such_module'"),
         ("own:missing", "architecture 'own:missing': module 'own' has no attribute 'missing'"),
         ("own:SIZE", "architecture 'own:SIZE': own:SIZE is not callable"),

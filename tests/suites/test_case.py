@@ -99,10 +99,9 @@ def test_a_case_has_one_id_only(text):
         Case.parse(text)
 
 
-@pytest.mark.parametrize("size", ["", "@64"])
-def test_a_net_of_ones_own_needs_its_shape_in_the_id(size):
+def test_a_net_of_ones_own_needs_its_shape_in_the_id():
     with pytest.raises(DlhwError, match=r"the id of a net of your own holds its input shape"):
-        Case.parse(f"my.net:build{size}-inference-b8-fp32-contiguous-eager-cpu-t2")
+        Case.parse("my.net:build-inference-b8-fp32-contiguous-eager-cpu-t2")
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
+from bench.worker import settings
 from bench.worker.events import Events
-from bench.worker.nets import correctness, workload
-from bench.worker.nets.correctness import Reference, Unsuitable
+from bench.worker.nets import correctness, flops, workload
+from bench.worker.nets.correctness import Unsuitable
 from bench.worker.nets.measure import no_garbage_collection
+from bench.worker.nets.reference import Reference
 from bench.worker.nets.traffic import by_size, moves_data, touched_bytes
 from bench.worker.nets.workload import Workload
 from bench.worker.timing.clock import clock_for
@@ -114,9 +115,8 @@ class OperatorTimes(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         self._wait()
         seconds = time.perf_counter() - begin
-        octets, count = touched_bytes(args, kwargs, out), flop_registry.get(func._overloadpacket)
-        flops = count(*args, **(kwargs or {}), out_val=out) if count else 0
-        self.spent.append(Operator(layer, phase, func._overloadpacket.__name__, seconds, flops, octets))
+        octets, done = touched_bytes(args, kwargs, out), flops.of_operator(func, args, kwargs, out)
+        self.spent.append(Operator(layer, phase, func._overloadpacket.__name__, seconds, done, octets))
         return out
 
 
@@ -133,8 +133,10 @@ def layers(events: Events, case: Case, budget: Budget, reference: Reference) -> 
         if case.device != "cpu":
             torch.accelerator.set_device_index(torch.device(case.device))
         workload.set_precision(case.precision)
+        wanted = settings.snapshot()
         work = workload.workload(case, correctness.load(reference.path))
-    clock = clock_for(case.device)
+        settings.restore(wanted)
+    clock = clock_for(case.device, work.refresh)
     with events.phase("warming up"), work.context():
         step_seconds = warm_up(work.step, clock, budget.warmup_seconds).step_seconds
     count = min(MOST, max(1, math.ceil(ROUND_SECONDS / step_seconds)))
@@ -168,6 +170,8 @@ def _instrumented(work: Workload, places: Places, count: int) -> tuple[float, li
     took: list[float] = []
     with _without_inference_mode(work), places:
         for _ in range(count):
+            if work.refresh:
+                work.refresh()
             begin = time.perf_counter()
             with timer:
                 work.step()

@@ -13,15 +13,16 @@ import torch
 
 from bench.machine import host
 from bench.records.messages import Event
-from bench.records.record import Check, Compile, Flops, Launch, Memory, Outcome, Record, Sampling, Status
-from bench.worker import memory
+from bench.records.record import Check, Compile, Flops, Launch, Memory, Outcome, Record, Sampling, Status, Traffic
+from bench.worker import memory, settings
 from bench.worker.events import Events
-from bench.worker.nets import correctness, workload
-from bench.worker.nets.correctness import Reference
+from bench.worker.nets import compilation, correctness, workload
+from bench.worker.nets.reference import Reference
 from bench.worker.nets.traffic import step_traffic
 from bench.worker.nets.workload import Workload
 from bench.worker.timing.clock import Clock, clock_for
 from bench.worker.timing.sampling import Samples, require_time, sample
+from suites.architectures import default_input_shape
 from suites.case import Budget, Case
 
 
@@ -34,6 +35,11 @@ class Measurer:
         self._budget = budget
         self._reference = reference
         self._start = time.perf_counter()
+        self._wanted: dict[str, Any] = {}
+        self._threads: set[int] = set()
+        self._notes = dict(reference.notes)
+        self._backends: dict[str, str] | None = None
+        self._checked: Check | None = None
 
     def run(self, once: bool) -> Record:
         """Build, compile, check, sample; with `once` stop before sampling."""
@@ -43,39 +49,30 @@ class Measurer:
                 f"{case.architecture} has no convolutions, which is all that channels_last is for"
             )
         with phase("building"):
-            torch.set_num_threads(case.threads)
-            if case.device != "cpu":
-                torch.accelerator.set_device_index(torch.device(case.device))
-            backends = workload.set_precision(case.precision)
-            peak = memory.host_peak()
-            base_bytes = memory.resident_bytes()
+            self._set_up()
+            peak, base_bytes = memory.host_peak(), memory.resident_bytes()
             tensors = correctness.load(self._reference.path)
-            work = workload.workload(case, tensors)
-        clock = clock_for(case.device)
+            work = self._build(tensors)
+        clock = clock_for(case.device, work.refresh)
         with work.context():
             compiled = self._compile(work, clock, tensors)
             with phase("checking"):
                 start = clock.now()
-                checked = work.compare(tensors)
+                checked = self._check(work, tensors)
                 check_seconds = clock.now() - start
         del tensors
-        if checked.relative_error > checked.tolerance:
-            return self._record(outcome=_wrong(checked), check=checked, backends=backends)
-        if once:
-            return self._record(outcome=Outcome(Status.SKIPPED, "ran once, was not measured"), check=checked)
+        if refused := self._refused(checked, once):
+            return self._record(outcome=refused)
         # Do not begin what cannot end: a first, cold step may take twice as long as the later ones.
         require_time(check_seconds / 2, self._budget.min_samples + 2, self._left_seconds())
         peak.reset()
         memory.reset_accelerator(case.device)
-        with work.context(), no_garbage_collection(), phase("sampling"):
-            before = host.moment()
-            samples = sample(work.step, clock, self._budget, self._left_seconds())
-            disturbance = host.between(before, host.moment())
+        samples, disturbance, graphs = self._sample(work, clock)
+        if problem := self._untrue() or compilation.problem_while_timed(case, graphs):
+            return self._record(outcome=Outcome(Status.FAILED, problem))
         window_steps = self._count_energy(work, clock, samples)
         allocated, reserved = memory.accelerator_peak(case.device)
         host_peak = peak.peak_bytes()
-        with phase("counting bytes"):
-            traffic = step_traffic(case)
         return self._record(
             outcome=Outcome(Status.MEASURED),
             seconds=samples.seconds,
@@ -89,36 +86,87 @@ class Measurer:
             ),
             compile=compiled and replace(compiled, seconds=max(0.0, compiled.seconds - samples.warm_up.step_seconds)),
             sensors={"window_steps": window_steps},
-            check=checked,
             sampling=sampling_of(samples, clock.name, disturbance, host_peak if allocated is None else allocated),
-            traffic=traffic,
-            backends=backends,
+            traffic=self._traffic(),
         )
+
+    def _sample(self, work: Workload, clock: Clock) -> tuple[Samples, dict[str, float | None], int]:
+        """The samples, what the host did meanwhile, and how many graphs were compiled among them."""
+        with work.context(), no_garbage_collection(), self._events.phase("sampling"):
+            graphs = compilation.graphs()
+            before = host.moment()
+            samples = sample(work.step, clock, self._budget, self._left_seconds())
+            return samples, host.between(before, host.moment()), compilation.graphs() - graphs
+
+    def _traffic(self) -> Traffic | None:
+        with self._events.phase("counting bytes"):
+            traffic, reason = step_traffic(self._case)
+        if reason:
+            self._notes["bytes"] = reason
+        return traffic
+
+    def _set_up(self) -> None:
+        """Make the case's labels true, and take down what they are true by."""
+        case = self._case
+        torch.set_num_threads(case.threads)
+        if case.device != "cpu":
+            torch.accelerator.set_device_index(torch.device(case.device))
+        self._backends = workload.set_precision(case.precision)
+        self._wanted = settings.snapshot()
+
+    def _build(self, tensors: Mapping[str, Any]) -> Workload:
+        """The net; what it, or its module, has set for the whole process meanwhile is set back."""
+        work = workload.workload(self._case, tensors)
+        if names := settings.restore(self._wanted):
+            self._notes["settings"] = f"building the net changed {', '.join(names)}: set back before anything was timed"
+        self._notes |= work.notes
+        return work
+
+    def _check(self, work: Workload, tensors: Mapping[str, Any]) -> Check:
+        """The check; and, of a person's eager net, how many threads its operators have."""
+        if default_input_shape(self._case.architecture) is not None or self._case.compile_mode != "eager":
+            return work.compare(tensors)
+        with settings.threads_seen() as seen:
+            checked = work.compare(tensors)
+        self._threads |= seen
+        return checked
+
+    def _refused(self, checked: Check, once: bool) -> Outcome | None:
+        """Why the case is not sampled."""
+        self._checked = checked
+        if correctness.closeness(checked) > 1:
+            return _wrong(checked)
+        if problem := self._untrue():
+            return Outcome(Status.FAILED, problem)
+        return Outcome(Status.SKIPPED, "ran once, was not measured") if once else None
+
+    def _untrue(self) -> str:
+        """Which label of the case is not true of the process as it is now; empty where all are."""
+        names = settings.changed(self._wanted)
+        if names:
+            return f"the net changes what it is measured under: {settings.told(names, self._wanted)}"
+        if strange := self._threads - {self._case.threads}:
+            return f"the net runs operators with {min(strange)} threads, not {self._case.threads}"
+        return ""
 
     def _compile(self, work: Workload, clock: Clock, tensors: Mapping[str, Any]) -> Compile | None:
         """What the first step of a compiled case took, which compiles; None for an eager one."""
         if self._case.compile_mode == "eager":
             return None
         with self._events.phase("compiling"):
-            start = clock.now()
-            work.step()
-            seconds = clock.now() - start
-        from torch._dynamo.utils import counters
-        from torch._inductor.async_compile import shutdown_compile_workers
-
-        shutdown_compile_workers()  # idle or not, they are not to share the cores with what is timed
+            compiled = compilation.first_step(work, clock)
         work.net.load_state_dict(tensors["state"])  # the step has moved the weights, which are yet to be checked
-        hits = counters["inductor"]["fxgraph_cache_hit"]
-        return Compile(seconds=seconds, graph_breaks=sum(counters["graph_break"].values()), cached=hits > 0)
+        self._wanted |= {name: value for name, value in settings.snapshot().items() if name == settings.COMPILERS}
+        return compiled
 
     def _left_seconds(self) -> float:
         """Until the time limit of the case."""
         return self._budget.time_limit_seconds - (time.perf_counter() - self._start)
 
     def _count_energy(self, work: Workload, clock: Clock, samples: Samples) -> int | None:
-        """Do nothing but step for a while, watched by the controller; how many steps, None if there is no time."""
+        """Do nothing but step for a while, watched by the controller; how many steps, None where that cannot be."""
         wanted = self._budget.energy_seconds
-        if not wanted or wanted * 1.5 > self._left_seconds():
+        if not wanted or wanted * 1.5 > self._left_seconds() or work.refresh:
             return None
         steps = math.ceil(wanted / statistics.median(samples.seconds))
         with work.context(), no_garbage_collection():
@@ -135,13 +183,18 @@ class Measurer:
         return Record(
             id=self._case.id,
             case=self._case.to_json() | {"parameters": reference.parameters},
-            flops=Flops(
-                forward_per_image=reference.forward_flops_per_image,
-                step=reference.step_flops_per_image * self._case.batch_size,
-            ),
+            flops=_flops(reference, self._case.batch_size),
             cost=dict(self._events.cost),
+            check=self._checked,
+            backends=self._backends,
+            notes=self._notes or None,
             **parts,
         )
+
+
+def _flops(reference: Reference, samples: int) -> Flops | None:
+    forward, step = reference.forward_flops_per_image, reference.step_flops_per_image
+    return None if forward is None or step is None else Flops(forward_per_image=forward, step=step * samples)
 
 
 def sampling_of(
@@ -168,9 +221,10 @@ def sampling_of(
 
 
 def _wrong(checked: Check) -> Outcome:
+    what, _, kind = checked.reference.rpartition(" of ")
     return Outcome(
         Status.WRONG_RESULT,
-        f"{checked.reference.split(' of ')[0]} differ from fp64 by {checked.relative_error:.2g} of their size; "
+        f"{what} differ from {kind.split()[0]} by {checked.relative_error:.2g} of their size; "
         f"rounding explains {checked.tolerance:.2g}",
     )
 

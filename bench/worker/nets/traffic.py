@@ -10,17 +10,19 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bench.records.record import Traffic
-from bench.worker.nets import correctness, workload
-from suites.architectures import build
+from bench.worker import settings
+from bench.worker.nets import building, inputs, workload
+from bench.worker.nets.flops import without_fused_layers
+from bench.worker.nets.outputs import floats, loss_for
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from bench.worker.nets.inputs import Inputs
     from suites.case import Case
 
 ALLOCATIONS = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"})
@@ -57,20 +59,31 @@ def touched_bytes(*values: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def step_traffic(case: "Case") -> Traffic | None:
-    """Of one step of `case`; None for a net that needs real values.
+def step_traffic(case: "Case") -> tuple[Traffic | None, str]:
+    """Of one step of `case`: without values, else with real ones on the CPU, else None and why.
 
     In training the optimizer's plain loop is counted: what an accelerator does for all weights at once is one operator.
     """
-    try:
-        with _without_values(case), OperatorBytes() as counter:
-            net, images = _net_and_images(case)
-            counter.touched.clear()  # what building and casting did
-            logits = _step(case, net, images)
-    except (NotImplementedError, RuntimeError):
-        return None
+    first: Exception | None = None
+    for values in (False, True):
+        try:
+            return _counted(case, values=values), ""
+        except Exception as error:  # noqa: BLE001 - a net may raise anything where there are no values
+            first = first or error
+    assert first is not None
+    return None, f"bytes not counted: {type(first).__name__}: {(str(first).strip() or 'no reason').splitlines()[0]}"
+
+
+def _counted(case: "Case", *, values: bool) -> Traffic:
+    outside = contextlib.nullcontext() if values else _without_values(case)
+    with outside, without_fused_layers(), OperatorBytes() as counter:
+        wanted = settings.snapshot()
+        net, given = _net_and_inputs(case, values=values)
+        settings.restore(wanted)
+        counter.touched.clear()  # what building and casting did
+        outputs = _step(case, net, given)
     return Traffic(
-        compulsory_bytes=_compulsory(case, net, images, logits),
+        compulsory_bytes=_compulsory(case, net, given, outputs),
         operator_bytes=sum(counter.touched),
         operators=len(counter.touched),
         by_size=by_size(counter.touched),
@@ -93,41 +106,42 @@ def _without_values(case: "Case") -> Iterator[None]:
         return
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with FakeTensorMode():
+    with FakeTensorMode(allow_non_fake_inputs=True):
         yield
 
 
-def _net_and_images(case: "Case") -> "tuple[nn.Module, torch.Tensor]":
-    net: nn.Module
-    if case.precision.startswith("amp_"):
-        net, images = build(case.architecture), torch.empty(case.batch_size, *case.input_shape)
-        return net.train(case.mode == "training"), images
+def _net_and_inputs(case: "Case", *, values: bool) -> "tuple[nn.Module, Inputs]":
+    on_cpu = values or case.precision.startswith("amp_")
+    net = building.whole(case) if on_cpu else building.without_values(case)
+    made = inputs.make(case, case.batch_size, building.SEED)[0] if values else None
+    given = made or inputs.sizes(case, "cpu" if on_cpu else "meta")
     dtype = workload.cast_dtype(case.precision)
-    net = correctness.on_meta(case.architecture) or build(case.architecture).to("meta")
-    images = torch.empty(case.batch_size, *case.input_shape, device="meta", dtype=dtype)
-    return net.to(dtype).train(case.mode == "training"), images
+    given = given.map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)
+    return net.to(dtype).train(case.mode == "training"), given
 
 
-def _step(case: "Case", net: "nn.Module", images: torch.Tensor) -> torch.Tensor:
+def _step(case: "Case", net: "nn.Module", given: "Inputs") -> Any:
     casting = workload.autocast(case.precision, "cpu")
     if case.mode == "inference":
         with torch.no_grad(), casting:
-            return net(images)  # type: ignore[no-any-return]
-    labels = torch.empty(case.batch_size, dtype=torch.int64, device=images.device)
+            return given.into(net)
     with casting:
-        logits: torch.Tensor = net(images)
-        loss = functional.cross_entropy(logits, labels)
-    loss.backward()
+        outputs = given.into(net)
+        loss = loss_for(case, outputs, case.batch_size)
+        device = given.tensors[0].device
+        labels = torch.zeros(case.batch_size, dtype=torch.int64, device=device)
+        minimised = loss.of(outputs, given, labels)
+    minimised.backward()
     with torch.no_grad():
         for parameter in net.parameters():
             if parameter.grad is not None:
                 parameter.add_(parameter.grad, alpha=-workload.LEARNING_RATE)
-    return logits
+    return outputs
 
 
-def _compulsory(case: "Case", net: "nn.Module", images: torch.Tensor, logits: torch.Tensor) -> int:
-    """Inference: weights, buffers and images read, logits written. Training: gradients and new weights written too."""
+def _compulsory(case: "Case", net: "nn.Module", given: "Inputs", outputs: Any) -> int:
+    """Inference: weights, buffers and inputs read, outputs written. Training: gradients and new weights written too."""
     weights = touched_bytes(list(net.parameters()))
     if case.mode == "inference":
-        return weights + touched_bytes(list(net.buffers()), images, logits)
-    return 3 * weights + touched_bytes(images)
+        return weights + touched_bytes(list(net.buffers()), given.tensors, list(floats(outputs).values()))
+    return 3 * weights + touched_bytes(given.tensors)

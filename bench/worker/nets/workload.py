@@ -2,16 +2,17 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from bench.records.record import Check
-from bench.worker.nets import correctness
-from suites.architectures import build
+from bench.worker.nets import building, correctness, inputs
+from bench.worker.nets.inputs import Inputs
+from bench.worker.nets.outputs import Loss, loss_for
+from bench.worker.settings import fp32_backends
 from suites.case import Case, Precision
 
 LEARNING_RATE = 1e-5
@@ -23,7 +24,6 @@ _DTYPES = {
     "amp_bf16": torch.bfloat16,
     "amp_fp16": torch.float16,
 }
-_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 @dataclass
@@ -33,26 +33,43 @@ class Workload:
     Attributes:
         net: holds the weights, in the case's dtype and memory format.
         call: what the step calls: `net`, or what torch.compile made of it.
+        inputs: what it is called with.
+        loss: what training minimises; None in inference.
         optimizer: None in inference: making one imports Dynamo, more than a second of a fresh process.
         scaler: scales the loss in fp16 training; None elsewhere.
+        pristine: tensors that a step changes though it should not, each with what it has to be at a step's begin.
+        notes: what a reader must know: kind -> sentence.
     """
 
     case: Case
     net: nn.Module
-    call: Callable[[torch.Tensor], torch.Tensor]
-    images: torch.Tensor
+    call: Callable[..., Any]
+    inputs: Inputs
     labels: torch.Tensor
+    loss: Loss | None
     optimizer: torch.optim.Optimizer | None
     scaler: torch.amp.GradScaler | None
+    pristine: tuple[tuple[torch.Tensor, torch.Tensor], ...] = ()
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def parameter_bytes(self) -> int:
         """Memory of the weights."""
         return sum(parameter.numel() * parameter.element_size() for parameter in self.net.parameters())
 
-    def step(self) -> torch.Tensor:
-        """One step of the case's mode; returns the logits or the loss."""
-        return self._infer(self.images) if self.optimizer is None else self._train(self.optimizer)
+    @property
+    def refresh(self) -> Callable[[], None] | None:
+        """Has to be called before each step of a net that changes its inputs or itself; None for all others."""
+        return self._refresh if self.pristine else None
+
+    def _refresh(self) -> None:
+        with torch.no_grad():
+            for tensor, value in self.pristine:
+                tensor.copy_(value)
+
+    def step(self) -> Any:
+        """One step of the case's mode; returns the outputs or the loss."""
+        return self._infer(self.inputs) if self.optimizer is None else self._train(self.optimizer)
 
     @contextlib.contextmanager
     def context(self) -> Iterator[None]:
@@ -61,27 +78,30 @@ class Workload:
             yield
 
     def compare(self, tensors: Mapping[str, Any]) -> Check:
-        """Run the very callable that will be timed on the check images, and hold it against the reference."""
-        count = len(tensors["output"])
-        images, labels = correctness.check_batch(self.case.input_shape, count, tensors["classes"])
-        tiles = self.case.batch_size // count
-        x = _place(images.repeat(tiles, 1, 1, 1), self.case)
+        """Run the very callable that will be timed on the check's inputs, and hold it against the reference."""
+        samples = tensors["samples"]
+        given, generator = inputs.make(self.case, samples, building.SEED)
+        tiles = self.case.batch_size // samples
+        x = _place(given.tiled(samples, tiles), self.case)
         if self.case.mode == "inference":
-            return correctness.compare(self._infer(x), {}, tensors, self.case.precision)
-        shares = correctness.without_chance(self.net)
-        output, gradients = self._finite_gradients(x, labels.repeat(tiles).to(self.case.device))
-        for module, share in shares.items():
-            module.p = share
+            result = correctness.compare(self._infer(x), {}, tensors, self.case.precision)
+            self._refresh()
+            return result
+        assert self.loss is not None
+        labels = self.loss.labels(samples, generator).repeat(tiles).to(self.case.device)
+        with correctness.without_chance(self.net):
+            output, gradients = self._finite_gradients(x, labels, self.loss)
         return correctness.compare(output, gradients, tensors, self.case.precision)
 
-    def _infer(self, images: torch.Tensor) -> torch.Tensor:
+    def _infer(self, given: Inputs) -> Any:
         with autocast(self.case.precision, self.case.device):
-            return self.call(images)
+            return given.into(self.call)
 
     def _train(self, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+        assert self.loss is not None
         optimizer.zero_grad(set_to_none=True)
         with autocast(self.case.precision, self.case.device):
-            loss = functional.cross_entropy(self.call(self.images), self.labels)
+            loss = self.loss.of(self.inputs.into(self.call), self.inputs, self.labels)
         if self.scaler is None:
             loss.backward()
             optimizer.step()
@@ -91,13 +111,16 @@ class Workload:
             self.scaler.update()
         return loss
 
-    def _finite_gradients(self, x: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Logits and sampled gradients. A scaler starts too high on purpose: lower it, as training would."""
+    def _finite_gradients(
+        self, x: Inputs, labels: torch.Tensor, minimised: Loss
+    ) -> tuple[Any, dict[str, torch.Tensor]]:
+        """Outputs and sampled gradients. A scaler starts too high on purpose: lower it, as training would."""
         while True:
             self.net.zero_grad(set_to_none=True)
+            given = x.fresh() if self.pristine else x
             with autocast(self.case.precision, self.case.device):
-                output = self.call(x)
-                loss = functional.cross_entropy(output, labels)
+                output = given.into(self.call)
+                loss = minimised.of(output, given, labels)
             (self.scaler.scale(loss) if self.scaler else loss).backward()
             scale = self.scaler.get_scale() if self.scaler else 1.0
             gradients = correctness.sampled_gradients(self.net, scale)
@@ -110,24 +133,47 @@ class Workload:
 
 def workload(case: Case, tensors: Mapping[str, Any]) -> Workload:
     """Build the net of `case` with the weights in `tensors`, and random inputs, on the case's device."""
-    net = _with_weights(case.architecture, tensors["state"])
+    net = building.with_weights(case, tensors["state"])
     net.to(device=case.device, dtype=cast_dtype(case.precision))
-    net.to(memory_format=_FORMATS[case.memory_format])
+    said = building.lay_out(net, case.memory_format)
     net.train(case.mode == "training")
     call = net if case.compile_mode == "eager" else torch.compile(net, mode=case.compile_mode)
-    generator = torch.Generator().manual_seed(correctness.SEED + 1)
-    images = torch.randn(case.batch_size, *case.input_shape, generator=generator)
-    labels = torch.randint(tensors["classes"], (case.batch_size,), generator=generator)
+    made, generator = inputs.make(case, case.batch_size, building.SEED + 1)
+    given = _place(made, case)
+    loss = _loss(case, net, given, tensors) if case.mode == "training" else None
+    labels = loss.labels(case.batch_size, generator).to(case.device) if loss else torch.empty(0)
     scaled = case.mode == "training" and case.precision == "amp_fp16"
     return Workload(
         case=case,
         net=net,
         call=call,
-        images=_place(images, case),
-        labels=labels.to(case.device),
+        inputs=given,
+        labels=labels,
+        loss=loss,
         optimizer=torch.optim.SGD(net.parameters(), lr=LEARNING_RATE) if case.mode == "training" else None,
         scaler=torch.amp.GradScaler(case.device.partition(":")[0]) if scaled else None,
+        pristine=_pristine(case, net, given, tensors),
+        notes={"memory_format": said} if said else {},
     )
+
+
+def _loss(case: Case, net: nn.Module, given: Inputs, tensors: Mapping[str, Any]) -> Loss:
+    """The reference's; where there is none, by what the net returns."""
+    if tensors["loss"]:
+        return Loss(**tensors["loss"])
+    with torch.no_grad(), autocast(case.precision, case.device):
+        return loss_for(case, given.fresh().into(net), case.batch_size)
+
+
+def _pristine(
+    case: Case, net: nn.Module, given: Inputs, tensors: Mapping[str, Any]
+) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    """Of a net that changes its inputs these, and in inference what it changes of itself."""
+    changed = given.tensors if tensors["edits_inputs"] else []
+    if case.mode == "inference":
+        states = dict(net.named_parameters()) | dict(net.named_buffers())
+        changed += [states[name] for name in tensors["edited"]]
+    return tuple((tensor.detach(), tensor.detach().clone()) for tensor in changed)
 
 
 def set_precision(precision: Precision) -> dict[str, str]:
@@ -139,16 +185,10 @@ def set_precision(precision: Precision) -> dict[str, str]:
     # The older switches first: torch raises where anything reads them and the two ways disagree.
     backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = precision == "tf32"
     backends.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-    settings = {
-        "cuda.matmul": backends.cuda.matmul,
-        "cudnn.conv": backends.cudnn.conv,
-        "cudnn.rnn": backends.cudnn.rnn,
-        "mkldnn.matmul": backends.mkldnn.matmul,
-        "mkldnn.conv": backends.mkldnn.conv,
-    }
-    for name, backend in settings.items():
+    found = fp32_backends()
+    for name, backend in found.items():
         backend.fp32_precision = "tf32" if precision == "tf32" and name.startswith("cu") else "ieee"
-    return {name: str(backend.fp32_precision) for name, backend in settings.items()}
+    return {name: str(backend.fp32_precision) for name, backend in found.items()}
 
 
 def cast_dtype(precision: Precision) -> torch.dtype:
@@ -163,13 +203,12 @@ def autocast(precision: Precision, device: str) -> contextlib.AbstractContextMan
     return torch.autocast(device.partition(":")[0], dtype=_DTYPES[precision])
 
 
-def _place(images: torch.Tensor, case: Case) -> torch.Tensor:
-    return images.to(device=case.device, dtype=cast_dtype(case.precision), memory_format=_FORMATS[case.memory_format])
+def _place(given: Inputs, case: Case) -> Inputs:
+    """On the device; real numbers in the case's precision, four and five dimensions in its memory format."""
 
+    def place(tensor: torch.Tensor) -> torch.Tensor:
+        dtype = cast_dtype(case.precision) if tensor.is_floating_point() else tensor.dtype
+        memory_format = building.format_of(case.memory_format, tensor.dim())
+        return tensor.to(device=case.device, dtype=dtype, memory_format=memory_format)
 
-def _with_weights(architecture: str, state: Mapping[str, torch.Tensor]) -> nn.Module:
-    """Build without initialising where that is safe: drawing VGG-11's weights takes longer than measuring it."""
-    net = correctness.on_meta(architecture)
-    net = net.to_empty(device="cpu") if net is not None else build(architecture)
-    net.load_state_dict(state)
-    return net
+    return given.map(place)

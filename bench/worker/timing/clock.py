@@ -32,13 +32,18 @@ class Clock(Protocol):
 
 
 class HostClock:
-    """For devices whose steps are done when they return: the CPU."""
+    """For devices whose steps are done when they return: the CPU.
+
+    Args:
+        before: has to be called before each step, and is no part of it; a sample is then one step.
+    """
 
     name = "perf_counter"
     steps_ahead = 0
 
-    def __init__(self) -> None:
-        self.overhead_seconds = max(COLD_READING_SECONDS, _reading_cost())
+    def __init__(self, before: Callable[[], None] | None = None) -> None:
+        self._before = before
+        self.overhead_seconds = 0.0 if before else max(COLD_READING_SECONDS, _reading_cost())
 
     def now(self) -> float:
         """Host time."""
@@ -46,6 +51,8 @@ class HostClock:
 
     def samples(self, step: Step, steps_per_sample: int, count: int) -> list[float]:
         """Take samples with one reading between two: where one ends the next begins."""
+        if self._before:
+            return [_alone(step, self._before) for _ in range(count)]
         run = _repeated(step, steps_per_sample)
         readings = [0.0] * (count + 1)
         readings[0] = time.perf_counter()
@@ -65,16 +72,21 @@ class AcceleratorClock:
     Args:
         new_event: makes an event with `record()` and `elapsed_time(later)` in milliseconds.
         synchronise: waits until the queue is empty.
+        before: has to be called before each step, and is no part of it; a sample is then one step.
     """
 
     name = "device events"
-    # An event resolves about half a microsecond (cudaEventElapsedTime); two bound a sample.
-    overhead_seconds = 1e-6
     steps_ahead = 1
 
-    def __init__(self, new_event: Callable[[], "Event"], synchronise: Callable[[], None]) -> None:
+    def __init__(
+        self, new_event: Callable[[], "Event"], synchronise: Callable[[], None],
+        before: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         self._new_event = new_event
         self._synchronise = synchronise
+        self._before = before
+        # An event resolves about half a microsecond (cudaEventElapsedTime); two bound a sample.
+        self.overhead_seconds = 0.0 if before else 1e-6
 
     def now(self) -> float:
         """Host time at which all queued work is done."""
@@ -83,6 +95,8 @@ class AcceleratorClock:
 
     def samples(self, step: Step, steps_per_sample: int, count: int) -> list[float]:
         """Take samples with the queue kept full: nothing is waited for until the last step is queued."""
+        if self._before:
+            return self._each_alone(step, self._before, count)
         run = _repeated(step, steps_per_sample)
         events = [self._new_event() for _ in range(count + 1)]
         step()  # work ahead of the first event, so that the device does not idle between it and the first step
@@ -94,10 +108,22 @@ class AcceleratorClock:
         pairs = itertools.pairwise(events)
         return [first.elapsed_time(second) / 1e3 / steps_per_sample for first, second in pairs]
 
+    def _each_alone(self, step: Step, before: Callable[[], None], count: int) -> list[float]:
+        pairs = [(self._new_event(), self._new_event()) for _ in range(count)]
+        for first, second in pairs:
+            before()
+            first.record()
+            step()
+            second.record()
+        self._synchronise()
+        return [first.elapsed_time(second) / 1e3 for first, second in pairs]
+
     def synchronised(self, step: Step, count: int) -> list[float]:
         """Time each step from its call until the device has done it: the latency a caller sees."""
         seconds = []
         for _ in range(count):
+            if self._before:
+                self._before()
             self._synchronise()
             start = time.perf_counter()
             step()
@@ -152,16 +178,28 @@ class Event(Protocol):
         """Milliseconds from this event to a later one; both must have been reached."""
 
 
-def clock_for(device: str) -> Clock:
-    """The clock of torch's device `device`."""
+def clock_for(device: str, before: Callable[[], None] | None = None) -> Clock:
+    """The clock of torch's device `device`.
+
+    Args:
+        before: has to be called before each step, outside what is timed.
+    """
     if device == "cpu":
-        return HostClock()
+        return HostClock(before)
     import torch
 
     return AcceleratorClock(
         lambda: torch.Event(device, enable_timing=True),
         lambda: torch.accelerator.synchronize(device),
+        before,
     )
+
+
+def _alone(step: Step, before: Callable[[], None]) -> float:
+    before()
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
 
 
 def _repeated(step: Step, times: int) -> Step:

@@ -17,6 +17,7 @@ OVERHEAD = 1e-3
 """Share of a sample that reading the clock may take; torch.utils.benchmark allows as much."""
 BLOCK_SECONDS = 0.02
 """The stop rule is asked once a block, so that asking costs little and no block overshoots the budget."""
+SHORTEST_SECONDS = 1e-9
 LATENCY_STEPS = 50
 """Steps of an accelerator's second, synchronised series."""
 
@@ -65,7 +66,7 @@ def sample(step: Step, clock: Clock, budget: Budget, limit_seconds: float = math
 def warm_up(step: Step, clock: Clock, limit_seconds: float) -> WarmUp:
     """Step until two successive windows agree, or for `limit_seconds`; at least two windows."""
     start = clock.now()
-    shortest = clock.overhead_seconds  # a device's clock may tell 0 s for a step shorter than its tick
+    shortest = max(clock.overhead_seconds, SHORTEST_SECONDS)  # a clock may tell 0 s for a step shorter than its tick
     previous = max(shortest, *clock.samples(step, 1, 1))
     steps = 1
     while True:

@@ -63,8 +63,8 @@ def test_what_an_earlier_schema_lacks_is_unknown():
 def test_extra_info_holds_all_but_samples_and_outcome():
     info = measured(sampling=SYNCHRONISED).extra_info()
     assert list(info) == [
-        "schema", "case", "memory", "flops", "traffic", "work", "details", "compile", "sensors", "check", "sampling",
-        "backends", "cost",
+        "schema", "case", "memory", "flops", "traffic", "work", "details", "notes", "compile", "sensors", "check",
+        "sampling", "backends", "cost",
     ]  # fmt: skip
     assert info["schema"] == 1
     assert info["case"] == {**LENET.to_json(), "parameters": 61706}

@@ -56,7 +56,7 @@ def test_every_layer_of_the_forward_pass_has_its_operators(inference):
 
 def test_flops_and_bytes_of_the_layers_are_those_of_the_step(inference):
     assert sum(row["flops"] for row in inference["rows"]) == 8 * LENET_FLOPS
-    traffic = step_traffic(Case.parse("lenet-inference-b8-fp32-contiguous-eager-cpu-t1"))
+    traffic, _ = step_traffic(Case.parse("lenet-inference-b8-fp32-contiguous-eager-cpu-t1"))
     assert sum(row["bytes"] for row in inference["rows"]) == traffic.operator_bytes
     assert all(sum(row["by_size"].values()) == row["bytes"] for row in inference["rows"])
 

@@ -82,7 +82,7 @@ def test_a_measured_case_is_a_row(row, path):
         "input_shape": "1x28x28", "parameters": 61706, "status": "measured", "reason": "", "launches": 1, "samples": 7,
         "median_seconds": 0.004, "low_seconds": 0.001, "high_seconds": 0.007, "half_width": 0.75,
         "within_half_width": 0.75, "latency_seconds": 0.004,
-        "images_per_second": 2000, "step_flops": 833040 * 8, "forward_flops_per_image": 833040,
+        "images_per_second": 2000, "samples_per_second": 2000, "check": "outputs of fp64 eager, 4 images", "step_flops": 833040 * 8, "forward_flops_per_image": 833040,
         "flops_per_second": 833040 * 8 / 0.004, "peak_bytes": 300 * 2**20, "peak_host_bytes": 300 * 2**20,
         "base_host_bytes": 200 * 2**20, "parameter_bytes": 246824, "relative_error": 7.2e-8, "tolerance": 1e-5,
         "noisy": "", "steady": True, "stop_reason": "precision", "cost_seconds": 1.5,

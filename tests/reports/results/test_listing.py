@@ -62,7 +62,7 @@ def test_nets_that_lead_nowhere_are_one_line_each(listed, tmp_path):
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"{tmp_path}/own.toml: architecture 'torchvision:") for line in lines)
-    assert lines[0].endswith("torchvision has no classification model of that name (did you mean 'resnet18'?)")
+    assert lines[0].endswith("torchvision has no model of that name (did you mean 'resnet18'?)")
 
 
 def test_a_mistake_is_told_before_torch_is_asked(monkeypatch):

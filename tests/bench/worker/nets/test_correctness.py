@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from bench.worker.nets import correctness, workload
-from bench.worker.nets.correctness import Unsuitable, compare, prepare, tolerances
+from bench.worker.nets import building, correctness, inputs, workload
+from bench.worker.nets import reference as references
+from bench.worker.nets.correctness import Unsuitable, compare, tolerances
 from suites.architectures import default_input_shape
 from suites.case import Case
 
@@ -74,6 +75,17 @@ class WithAuxiliaryHead(nn.Module):
         return y + self.auxiliary(x.flatten(1)) if self.training else y
 
 
+def reference_case(architecture, input_shape, mode, images):
+    return Case(
+        architecture=architecture, input_shape=input_shape, mode=mode, batch_size=images, precision="fp32",
+        memory_format="contiguous", compile_mode="eager", device="cpu", threads=1,
+    )  # fmt: skip
+
+
+def prepare(architecture, input_shape, mode, images, path):
+    return references.prepare(reference_case(architecture, input_shape, mode, images), path)
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("references")
@@ -84,6 +96,10 @@ def prepared(tmp_path_factory):
         return prepare(architecture, input_shape, mode, images, folder / name)
 
     return prepare_once
+
+
+def images_of(case):
+    return inputs.make(case, case.batch_size, building.SEED)[0].args[0]
 
 
 @pytest.fixture
@@ -229,9 +245,9 @@ def infers_as_it_trains(work):
 @pytest.mark.parametrize(
     ("fault", "mode", "what"),
     [
-        (wrong_gradient, "training", "gradients of fp64 eager, 4 images"),
-        (trains_as_it_infers, "training", "outputs of fp64 eager, 4 images"),
-        (infers_as_it_trains, "inference", "outputs of fp64 eager, 4 images"),
+        (wrong_gradient, "training", "gradients of fp64 eager, 4 samples"),
+        (trains_as_it_infers, "training", "outputs of fp64 eager, 4 samples"),
+        (infers_as_it_trains, "inference", "outputs of fp64 eager, 4 samples"),
     ],
 )
 def test_the_check_says_what_differs(checked, fault, mode, what):
@@ -278,7 +294,6 @@ def test_a_net_whose_untrained_output_is_nothing_may_yet_be_wrong(checked):
         ("resnet18", (3, 96, 96), "inference", 4, "resnet18 does not take 3x96x96 images: "),
         ("torchvision:vit_b_16", (3, 96, 96), "inference", 4, "torchvision:vit_b_16 does not take 3x96x96 images: "),
         ("lenet", (1, 56, 56), "inference", 4, "lenet makes 8 x 10 numbers of 2 images of 1x56x56, not 2 x classes"),
-        ("with_maps_for_output", IMAGE, "inference", 4, "makes 2 x 4 x 6 x 6 numbers of 2 images of 3x8x8"),
     ],
 )
 def test_what_a_net_cannot_do_is_told(tmp_path, architecture, input_shape, mode, images, words):
@@ -313,32 +328,32 @@ def test_preparing_twice_gives_the_same(tmp_path):
     first, second = (
         correctness.load(prepare("lenet_bn", (1, 28, 28), "training", 4, tmp_path / name).path) for name in ("a", "b")
     )
-    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    for part in ("state", "outputs", "gradients"):
+        torch.testing.assert_close(first[part], second[part], rtol=0, atol=0)
+    assert first["sensitivity"] == second["sensitivity"]
 
 
 def test_the_reference_is_the_same_weights_in_fp64(prepared):
     tensors = correctness.load(prepared("lenet", (1, 28, 28), "inference", 4).path)
-    net = workload._with_weights("lenet", tensors["state"]).double()
-    images, _ = correctness.check_batch((1, 28, 28), 4, 10)
-    assert tensors["output"].dtype == torch.float64
-    torch.testing.assert_close(net(images.double()), tensors["output"], rtol=0, atol=1e-14)
+    case = reference_case("lenet", (1, 28, 28), "inference", 4)
+    net = building.with_weights(case, tensors["state"]).double()
+    assert tensors["outputs"][""].dtype == torch.float64
+    torch.testing.assert_close(net(images_of(case).double()), tensors["outputs"][""], rtol=0, atol=1e-14)
 
 
 def test_normalisation_starts_with_the_statistics_of_real_activations(prepared):
     state = correctness.load(prepared(f"{__name__}:small", IMAGE, "inference", 4).path)["state"]
-    images, _ = correctness.check_batch(IMAGE, correctness.CALIBRATION_IMAGES, 1)
+    images = images_of(reference_case(f"{__name__}:small", IMAGE, "inference", building.CALIBRATION_SAMPLES))
     activations = nn.functional.conv2d(images, state["0.weight"], state["0.bias"], padding=1)
     torch.testing.assert_close(state["1.running_mean"], activations.mean((0, 2, 3)))
     torch.testing.assert_close(state["1.running_var"], activations.var((0, 2, 3)))
 
 
 def test_check_images_are_seeded_normals():
-    images, labels = correctness.check_batch((3, 32, 32), 16, 7)
-    again, _ = correctness.check_batch((3, 32, 32), 16, 7)
+    images, again = (images_of(reference_case("mine:net", (3, 32, 32), "training", 16)) for _ in range(2))
     assert torch.equal(images, again)
     assert images.std() == pytest.approx(1, abs=0.02)
     assert images.mean() == pytest.approx(0, abs=0.02)
-    assert set(labels.tolist()) <= set(range(7))
 
 
 # Sums of 2^12 terms in fp32 add 2^-18 to the unit roundoff, in squares; the sensitivity is that to bf16's 2^-8.
@@ -360,16 +375,19 @@ def test_tolerances_follow_from_the_sensitivity(precision, ratio):
 
 def test_the_sensitivity_is_what_rounding_to_bf16_does(prepared):
     tensors = correctness.load(prepared(f"{__name__}:WithoutConvolutions", IMAGE, "inference", 4).path)
-    images, _ = correctness.check_batch(IMAGE, 4, 10)
+    images = images_of(reference_case(f"{__name__}:WithoutConvolutions", IMAGE, "inference", 4))
     x, weight, bias = (t.bfloat16().float() for t in (images.flatten(1), *tensors["state"].values()))
     rounded = (x @ weight.T + bias).bfloat16().double()
-    error = (rounded - tensors["output"]).norm() / tensors["output"].norm()
+    error = (rounded - tensors["outputs"][""]).norm() / tensors["outputs"][""].norm()
     assert tensors["sensitivity"] == pytest.approx({"outputs": error.item()}, rel=1e-3)
 
 
 def reference(**parts):
     return {
-        "output": torch.tensor([[3.0, 4.0]], dtype=torch.float64),
+        "outputs": {"": torch.tensor([[3.0, 4.0]], dtype=torch.float64)},
+        "reference": "fp64 eager",
+        "samples": 1,
+        "inconclusive": "",
         "gradients": {"a": torch.tensor([1.0]), "b": torch.tensor([2.0, 2.0])},
         "sensitivity": {"outputs": 1.0, "gradients": 1.0},
         **parts,
@@ -379,7 +397,7 @@ def reference(**parts):
 def test_distance_is_relative_to_the_references_size():
     found = compare(torch.tensor([[3.0, 4.0 + 2**-6]]), {}, reference(), "bf16")
     assert found.relative_error == 2**-6 / 5
-    assert found.reference == "outputs of fp64 eager, 1 images"
+    assert found.reference == "outputs of fp64 eager, 1 samples"
 
 
 def test_a_batch_that_repeats_the_images_is_held_against_each_repetition():
@@ -391,14 +409,14 @@ def test_gradients_of_all_parameters_are_one_vector():
     gradients = {"a": torch.tensor([1.0]), "b": torch.tensor([2.0, 2.75])}
     found = compare(torch.tensor([[3.0, 4.0]]), gradients, reference(), "bf16")
     assert found.relative_error == pytest.approx(0.25)
-    assert found.reference == "gradients of fp64 eager, 1 images"
+    assert found.reference == "gradients of fp64 eager, 1 samples"
 
 
 def test_the_comparison_nearer_to_its_tolerance_is_told():
     tensors = reference(sensitivity={"outputs": 0.001, "gradients": 1.0})
     gradients = {"a": torch.tensor([1.0]), "b": torch.tensor([2.0, 2.75])}
     found = compare(torch.tensor([[3.0, 4.125]]), gradients, tensors, "bf16")
-    assert (found.relative_error, found.reference) == (0.025, "outputs of fp64 eager, 1 images")
+    assert (found.relative_error, found.reference) == (0.025, "outputs of fp64 eager, 1 samples")
 
 
 def test_gradients_are_thinned_evenly_and_unscaled():

@@ -13,7 +13,7 @@ from bench.records.record import Check, Outcome, Status
 from bench.worker import events, memory
 from bench.worker.events import Events
 from bench.worker.nets import correctness, measure
-from bench.worker.nets.correctness import Reference
+from bench.worker.nets.reference import Reference
 from bench.worker.timing import clock
 from bench.worker.timing.clock import AcceleratorClock
 from suites.case import Budget
@@ -29,6 +29,8 @@ class Work:
     """A net whose step is a kernel of 8 ms that needs memory meanwhile; its check needs more."""
 
     parameter_bytes = WEIGHTS
+    refresh = None
+    notes: dict = {}  # noqa: RUF012
 
     def __init__(self, device, allocator, error=0.0):
         self.device, self.allocator, self.error = device, allocator, error
@@ -63,11 +65,13 @@ def run(monkeypatch):
         for name in ("empty_cache", "reset_peak_memory_stats", "max_memory_allocated", "max_memory_reserved"):
             monkeypatch.setattr(torch.accelerator, name, getattr(allocator, name))
         monkeypatch.setattr(torch.accelerator, "set_device_index", lambda index: None)
-        monkeypatch.setattr(measure, "clock_for", lambda name: AcceleratorClock(device.event, device.synchronise))
+        monkeypatch.setattr(
+            measure, "clock_for", lambda name, before: AcceleratorClock(device.event, device.synchronise)
+        )
         monkeypatch.setattr(correctness, "load", lambda path: {})
         monkeypatch.setattr(measure.workload, "workload", lambda case, tensors: Work(device, allocator, error))
         reference = Reference(
-            path="", parameters=61706, convolutions=2, forward_flops_per_image=833_040, step_flops_per_image=833_040
+            path="", parameters=61706, convolutions=True, forward_flops_per_image=833_040, step_flops_per_image=833_040
         )
         read, write = os.pipe()
         record = measure.Measurer(Events(write), CASE, BUDGET, reference).run(once)

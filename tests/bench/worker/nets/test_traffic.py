@@ -28,6 +28,11 @@ class Peeks(Tiny):
     def forward(self, x):
         return super().forward(x) if x.sum() > 0 else x
 
+class Breaks(Tiny):
+    def forward(self, x):
+        raise ValueError("no such thing")
+
+breaks = Breaks
 def tiny(): return Tiny()
 def inplace(): return InPlace()
 def peeks(): return Peeks()
@@ -43,7 +48,7 @@ def traffic(tmp_path, monkeypatch):
 
     def traffic(name="tiny", **changes):
         case = replace(LENET, architecture=f"counted_nets:{name}", input_shape=(1, 2, 3), batch_size=IMAGES, **changes)
-        return step_traffic(case)
+        return step_traffic(case)[0]
 
     return traffic
 
@@ -81,8 +86,16 @@ def test_training_writes_gradients_and_weights(traffic):
     assert sum(found.by_size.values()) == found.operator_bytes
 
 
-def test_a_net_that_needs_values_has_no_figure(traffic):
-    assert traffic("peeks") is None
+def test_a_net_that_needs_values_is_counted_with_real_ones(traffic):
+    found, plain = traffic("peeks"), traffic()
+    comparison = INPUT + 4 + 4 + 1  # the sum, and whether it is above 0
+    assert found.operator_bytes in (plain.operator_bytes + comparison + 1, comparison + 1)
+    assert found.operators >= 3
+
+
+def test_a_net_that_runs_nowhere_has_no_figure_but_a_reason(traffic):
+    case = replace(LENET, architecture="counted_nets:breaks", input_shape=(1, 2, 3), batch_size=IMAGES)
+    assert step_traffic(case) == (None, "bytes not counted: ValueError: no such thing")
 
 
 @pytest.mark.parametrize(("memory_format", "compile_mode"), [("channels_last", "eager"), ("contiguous", "default")])
@@ -92,7 +105,7 @@ def test_format_and_compiler_change_nothing_of_what_eager_operators_would_move(m
 
 
 def test_lenet():
-    found = step_traffic(LENET)
+    found, _ = step_traffic(LENET)
     assert found.operators == 2 * 3 + 3 + 2  # convolution, sigmoid, pool twice; product three times, sigmoid twice
     weights, logits = 61_706 * 4, 8 * 10 * 4
     assert found.compulsory_bytes == weights + 8 * 28 * 28 * 4 + logits

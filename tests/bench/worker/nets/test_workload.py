@@ -1,12 +1,14 @@
 """The step that is timed does the work of its case: inputs, weights, mode, gradients, precision."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from bench.worker.nets import correctness
+from bench.worker.nets import reference as references
 from bench.worker.nets.workload import set_precision, workload
 from suites.architectures import default_input_shape
 from suites.case import Case
@@ -53,7 +55,7 @@ def prepared(tmp_path_factory):
     def prepare(case):
         path = folder / f"{case.architecture}-{case.mode}-{case.check_images}".replace(":", "_")
         if not path.exists():
-            correctness.prepare(case.architecture, case.input_shape, case.mode, case.check_images, path)
+            references.prepare(replace(case, batch_size=case.check_images), path)
         return correctness.load(str(path))
 
     return prepare
@@ -85,12 +87,12 @@ def low_scale(work):
 
 
 def test_inputs_are_seeded_normals_and_random_labels(make):
-    work, again = make(batch_size=64), make(batch_size=64)
-    assert work.images.shape == (64, 3, 8, 8)
-    assert work.images.mean() == pytest.approx(0, abs=0.05)
-    assert work.images.std() == pytest.approx(1, abs=0.05)
+    work, again = (make(mode="training", batch_size=64) for _ in range(2))
+    assert work.inputs.args[0].shape == (64, 3, 8, 8)
+    assert work.inputs.args[0].mean() == pytest.approx(0, abs=0.05)
+    assert work.inputs.args[0].std() == pytest.approx(1, abs=0.05)
     assert set(work.labels.tolist()) == set(range(10))
-    assert torch.equal(work.images, again.images)
+    assert torch.equal(work.inputs.args[0], again.inputs.args[0])
     assert torch.equal(work.labels, again.labels)
 
 
@@ -106,7 +108,7 @@ def test_weights_are_those_of_the_check(make, prepared, mode):
 def test_dtypes_follow_the_precision(make, precision):
     work = make(precision=precision)
     assert {parameter.dtype for parameter in work.net.parameters()} == {DTYPES[precision]}
-    assert work.images.dtype == DTYPES[precision]
+    assert work.inputs.args[0].dtype == DTYPES[precision]
     with work.context():
         assert work.step().dtype == AUTOCAST.get(precision, DTYPES[precision])
 
@@ -133,7 +135,7 @@ def test_bytes_of_the_weights(make, precision):
 def test_images_and_kernels_lie_in_the_cases_format(make, memory_format, other):
     work = make(memory_format=memory_format)
     layout = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
-    for tensor in (work.images, work.net[0].weight):
+    for tensor in (work.inputs.args[0], work.net[0].weight):
         assert tensor.is_contiguous(memory_format=layout)
         assert not tensor.is_contiguous(memory_format=other)
 
@@ -180,7 +182,7 @@ def test_a_training_step_is_one_of_gradient_descent(make, precision):
 
 def test_the_loss_is_cross_entropy_on_the_labels(make):
     work = make("lenet", "training")
-    expected = nn.functional.cross_entropy(work.net(work.images), work.labels)
+    expected = nn.functional.cross_entropy(work.net(work.inputs.args[0]), work.labels)
     assert torch.equal(work.step(), expected)
 
 
@@ -204,7 +206,7 @@ def test_training_is_by_chance_again_once_the_check_is_done(make, prepared):
     work.compare(prepared(work.case))
     assert work.net.training
     assert work.net[4].p == 0.5
-    assert not torch.equal(work.net(work.images), work.net(work.images))
+    assert not torch.equal(work.net(work.inputs.args[0]), work.net(work.inputs.args[0]))
 
 
 def test_the_check_leaves_weights_and_no_gradients_behind(make, prepared):

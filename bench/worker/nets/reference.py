@@ -1,0 +1,317 @@
+"""What all cases of a net are held against, made once: seeded weights, FLOPs, and the net's own results in fp64.
+
+`prepare` is the flow. A person's net may be anything: where it cannot run in fp64 it runs in fp32, where it draws
+random numbers or edits what it is called with that is found out by running it twice, and all of it is said.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_map_only
+
+from bench.worker import settings
+from bench.worker.nets import building, inputs
+from bench.worker.nets.building import SEED
+from bench.worker.nets.correctness import (
+    Unsuitable,
+    output_errors,
+    relative_gradients,
+    sampled_gradients,
+    without_chance,
+)
+from bench.worker.nets.counting import ONE_VALUE, count, first_line
+from bench.worker.nets.inputs import Inputs
+from bench.worker.nets.outputs import Loss, floats, loss_for
+from suites.architectures import ARCHITECTURES, TORCHVISION, default_input_shape
+from suites.case import Case
+
+SAME = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""Two runs of the same inputs differ by no more than this where nothing is random: sums are made in any order."""
+ATTEMPTS = ((torch.float64, "fp64 eager"), (torch.float32, "fp32 eager, contiguous"))
+RANDOM = "the net draws random numbers in its forward pass: no two runs are alike"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What `prepare` found, as plain data; the tensors lie in the file at `path`.
+
+    Attributes:
+        forward_flops_per_image, step_flops_per_image: of one sample; None where they cannot be counted.
+        convolutions: whether there are weights that channels_last is for.
+        own_batch: the reference must be made anew with the case's own number of samples: with others the net does
+            not run, or its results are not those of single samples.
+        notes: what a reader must know: kind -> sentence.
+    """
+
+    path: str
+    parameters: int
+    forward_flops_per_image: int | None
+    step_flops_per_image: int | None
+    convolutions: bool
+    own_batch: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a net: its floating outputs by path, sampled gradients, and what the net changed.
+
+    Attributes:
+        edits_inputs: the inputs are not what they were.
+        edited: names of weights and buffers that the forward pass changed, running statistics of training apart.
+    """
+
+    outputs: Mapping[str, torch.Tensor]
+    gradients: Mapping[str, torch.Tensor]
+    loss: Loss | None
+    edits_inputs: bool = False
+    edited: tuple[str, ...] = ()
+
+
+def prepare(case: Case, path: Path) -> Reference:
+    """Make weights and reference for cases like `case`, whose batch is that of the check; write them to `path`.
+
+    Raises:
+        Unsuitable: the net does not take samples of this shape.
+    """
+    wanted = settings.snapshot()
+    forward, step, notes = count(case)
+    net = building.fresh(case)
+    settings.restore(wanted)
+    building.calibrate(net, case)
+    torch.save({"state": {key: tensor.detach() for key, tensor in net.state_dict().items()}}, path)
+    state = torch.load(path, mmap=True)["state"]
+    facts = Reference(
+        path=str(path),
+        parameters=sum(parameter.numel() for parameter in net.parameters()),
+        forward_flops_per_image=forward,
+        step_flops_per_image=step,
+        convolutions=any(parameter.dim() in (4, 5) for parameter in net.parameters()),
+    )
+    found, said = _reference(net, case, state)
+    torch.save(found, f"{path}.reference")
+    return Reference(**{**vars(facts), "own_batch": found["own_batch"], "notes": notes | said})
+
+
+def _reference(net: nn.Module, case: Case, state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What is compared, and what has to be said of it; with no reference, why there is none."""
+    found: dict[str, Any] = {
+        "outputs": {}, "gradients": {}, "sensitivity": {}, "samples": case.batch_size, "reference": "none",
+        "inconclusive": "", "own_batch": False, "edits_inputs": False, "edited": (), "loss": None,
+    }  # fmt: skip
+    reasons: list[str] = []
+    for dtype, said in ATTEMPTS:
+        try:
+            return _in(dtype, net, case, state, found | {"reference": said}, reasons)
+        except Unsuitable:
+            raise
+        except Exception as error:  # noqa: BLE001 - a net may raise anything; that it cannot run here is no end
+            reasons.append(f"{said} cannot run it: {type(error).__name__}: {first_line(error)}")
+            net = building.with_weights(case, state)
+    reason = "nothing to hold it against: " + "; ".join(reasons)
+    return found | {"inconclusive": reason, "own_batch": True}, {"check": reason}
+
+
+def _in(
+    dtype: torch.dtype, net: nn.Module, case: Case, state: Mapping[str, torch.Tensor], found: dict[str, Any],
+    reasons: list[str],
+) -> tuple[dict[str, Any], dict[str, str]]:  # fmt: skip
+    """The reference in one precision, probed for what would make it none."""
+    again = partial(_again, net.to(dtype), state, dtype)
+    given, generator = inputs.make(case, case.batch_size, SEED)
+    draw = generator.get_state()
+    first = _run(again(), case, given, dtype, draw, seed=1)
+    notes = {"loss": f"training minimises {first.loss.said}"} if first.loss and _unusual(first.loss) else {}
+    if reasons:
+        notes["check"] = f"held against fp32, which is the weaker check: {reasons[0]}"
+    found |= {
+        "outputs": first.outputs, "gradients": first.gradients, "loss": first.loss and vars(first.loss),
+        "edits_inputs": first.edits_inputs, "edited": first.edited,
+    }  # fmt: skip
+    notes |= _edits(first, case)
+    if _anything_goes(case, first):
+        second = _run(again(), case, given, dtype, draw, seed=2)
+        if not _alike(first, second, SAME[dtype]):
+            return found | {"inconclusive": RANDOM}, notes | {"check": RANDOM}
+        found["own_batch"] = not _tiles(again, case, given, dtype, draw, first)
+    sensitivity = _sensitivity(again(), case, given, draw, first)
+    if sensitivity is None:
+        reason = "the sizes of its outputs depend on their values: rounding changes them"
+        return found | {"inconclusive": reason}, notes | {"check": reason}
+    return found | {"sensitivity": sensitivity}, notes
+
+
+def _again(net: nn.Module, state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> nn.Module:
+    """The net with the weights that every case starts from."""
+    for name, tensor in net.state_dict().items():
+        with torch.no_grad():
+            tensor.copy_(state[name])
+    return net.to(dtype)
+
+
+def _anything_goes(case: Case, run: Run) -> bool:
+    """Whether a net is none of those known to do the same every time, sample by sample."""
+    if case.architecture in ARCHITECTURES:
+        return False
+    plain = list(run.outputs) == [""] and run.outputs[""].ndim == 2
+    return not (case.architecture.startswith(TORCHVISION) and plain)
+
+
+def _run(net: nn.Module, case: Case, given: Inputs, dtype: torch.dtype, draw: torch.Tensor, seed: int) -> Run:
+    """Outputs and, in training, sampled gradients of `net` in the precision of its own weights."""
+    values = given.map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor).fresh()
+    before, held = values.fresh(), _held(net, case)
+    net.train(case.mode == "training").zero_grad(set_to_none=True)
+    with _seeded(seed), without_chance(net), torch.set_grad_enabled(case.mode == "training"):
+        try:
+            outputs = values.into(net)
+        except ValueError as error:  # normalisation over a single value
+            if ONE_VALUE not in str(error):
+                raise
+            raise Unsuitable(f"a batch of {case.batch_size}: {error}") from error
+        edits = _differ(before.tensors, values.tensors)
+        edited = tuple(name for name, tensor in _states(net) if name in held and not _equal(held[name], tensor))
+        if case.mode == "inference":
+            return Run(_kept(outputs), {}, None, edits, edited)
+        loss = loss_for(case, outputs, case.batch_size)
+        labels = loss.labels(case.batch_size, torch.Generator().set_state(draw))
+        loss.of(outputs, values, labels).backward()
+    return Run(_kept(outputs), sampled_gradients(net), loss, edits, edited)
+
+
+def _kept(outputs: Any) -> dict[str, torch.Tensor]:
+    return {path: tensor.detach().clone() for path, tensor in floats(outputs).items()}
+
+
+def _held(net: nn.Module, case: Case) -> dict[str, torch.Tensor]:
+    """Copies of what a forward pass should leave alone; nothing of nets that are known to."""
+    if default_input_shape(case.architecture) is not None:
+        return {}
+    statistics = {
+        f"{name}.{buffer}" if name else buffer
+        for name, module in net.named_modules()
+        if case.mode == "training" and getattr(module, "running_mean", None) is not None
+        for buffer in ("running_mean", "running_var", "num_batches_tracked")
+    }
+    return {name: tensor.detach().clone() for name, tensor in _states(net) if name not in statistics}
+
+
+def _states(net: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from net.named_parameters()
+    yield from net.named_buffers()
+
+
+def _edits(run: Run, case: Case) -> dict[str, str]:
+    """What has to be said of a net that changes what it is given, or itself."""
+    notes = {}
+    if run.edits_inputs:
+        notes["inputs"] = "the net changes its inputs: it gets them afresh for each step, outside the timed part"
+    if run.edited:
+        names = ", ".join(run.edited[:3]) + (" ..." if len(run.edited) > 3 else "")
+        again = "as in training" if case.mode == "training" else "put back for each step, outside the timed part"
+        notes["state"] = f"the forward pass changes the net's own {names}: {again}"
+    return notes
+
+
+def _unusual(loss: Loss) -> bool:
+    return loss.classes is None
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Python's, NumPy's and torch's random numbers from `seed` on, and as they were afterwards."""
+    import numpy
+
+    states = random.getstate(), numpy.random.get_state()
+    with torch.random.fork_rng():
+        random.seed(seed)
+        numpy.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            numpy.random.set_state(states[1])
+
+
+def _differ(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+    return any(not _equal(before, after) for before, after in zip(first, second, strict=True))
+
+
+def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return first.shape == second.shape and bool(torch.equal(first.nan_to_num(), second.nan_to_num()))
+
+
+def _alike(first: Run, second: Run, tolerance: float) -> bool:
+    """Whether two runs gave the same but for the order of sums."""
+    errors = list(output_errors(second.outputs, first.outputs).values())
+    if first.gradients:
+        errors.append(relative_gradients(second.gradients, first.gradients))
+    return all(error <= tolerance for error in errors)
+
+
+def _tiles(
+    again: Callable[[], nn.Module], case: Case, given: Inputs, dtype: torch.dtype, draw: torch.Tensor, first: Run
+) -> bool:
+    """Whether a batch that repeats the samples has their results repeated, and the same gradients."""
+    twice = Case(**{**vars(case), "batch_size": 2 * case.batch_size})
+    labels = None if first.loss is None else first.loss.labels(case.batch_size, torch.Generator().set_state(draw))
+    try:
+        run = _run_tiled(again(), twice, given.tiled(case.batch_size, 2), dtype, labels, first.loss)
+    except Exception:  # noqa: BLE001 - it takes no other number of samples
+        return False
+    return _alike(first, run, SAME[dtype])
+
+
+def _run_tiled(
+    net: nn.Module, case: Case, given: Inputs, dtype: torch.dtype, labels: torch.Tensor | None, loss: Loss | None
+) -> Run:
+    values = given.map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor).fresh()
+    net.train(case.mode == "training").zero_grad(set_to_none=True)
+    with _seeded(1), without_chance(net), torch.set_grad_enabled(case.mode == "training"):
+        outputs = values.into(net)
+        if loss is None or labels is None:
+            return Run(_kept(outputs), {}, None)
+        loss.of(outputs, values, labels.repeat(2)).backward()
+    return Run(_kept(outputs), sampled_gradients(net), loss)
+
+
+def _sensitivity(net: nn.Module, case: Case, given: Inputs, draw: torch.Tensor, first: Run) -> dict[str, float] | None:
+    """How far from the reference `net` is with every weight, input, layer's output and gradient rounded to bf16.
+
+    The arithmetic itself is fp32's, so this is what rounding does, and no kernel of any device has a part in it.
+    None where outputs of other sizes come out.
+    """
+    for parameter in net.parameters():
+        parameter.data = _rounded(parameter.data)
+    net.float()
+    layers = [module for module in net.modules() if not any(module.children())]
+    hooks = [layer.register_forward_hook(_rounded_output) for layer in layers]
+    rounded = given.map(_rounded)
+    run = _run(net, case, rounded, torch.float32, draw, seed=1)
+    for hook in hooks:
+        hook.remove()
+    if {path: tensor.shape for path, tensor in run.outputs.items()} != {
+        path: tensor.shape for path, tensor in first.outputs.items()
+    }:
+        return None
+    found = output_errors(run.outputs, first.outputs)
+    if first.gradients:
+        found["gradients"] = relative_gradients(run.gradients, first.gradients)
+    return found
+
+
+def _rounded_output(layer: nn.Module, inputs: Any, output: Any) -> Any:
+    return tree_map_only(torch.Tensor, _rounded, output)  # some layers return several tensors
+
+
+def _rounded(tensor: torch.Tensor) -> torch.Tensor:
+    """A real `tensor` to bf16 and back; autograd rounds its gradient in the same way."""
+    return tensor.bfloat16().float() if tensor.is_floating_point() else tensor
