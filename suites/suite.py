@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from suites.axes import AXES, MICRO_AXES, SELECTING, Axes, Machine, MicroAxes, d
 from suites.case import Budget, Case
 from suites.cases import AnyCase
 from suites.errors import DlhwError, did_you_mean
-from suites.inputs import OwnNet, Shape, Signature
+from suites.inputs import Input, OwnNet, Shape, Signature
 from suites.micro import Micro
 
 FOLDER = Path(__file__).parent
@@ -338,7 +338,7 @@ def _message(item: Any, place: Sequence[Any]) -> str:
         return str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "missing":
         return "is missing"
-    if item["type"] == "extra_forbidden":
+    if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
         allowed = _allowed_keys(place)
         return f"unknown key{did_you_mean(str(place[-1]), allowed)}; allowed: {', '.join(allowed)}"
     expected = re.findall(r"'([^']+)'", str(item.get("ctx", {}).get("expected", "")))
@@ -352,6 +352,8 @@ def _allowed_keys(place: Sequence[Any]) -> tuple[str, ...]:
         return tuple(Budget.model_fields)
     if parent == ["gate"]:
         return tuple(Gate.model_fields)
+    if "inputs" in parent:
+        return tuple(field.name for field in fields(Input))
     tables: dict[str, type[BaseModel]] = {"": SuiteFile, "sweep": Sweep, "micro": MicroSweep}
     return tuple(tables.get("".join(parent), OwnNet).model_fields)
 

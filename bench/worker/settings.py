@@ -39,7 +39,7 @@ def _bind(cores: tuple[int, ...]) -> None:
 
 def _flushes_denormals() -> bool:
     """torch can set it and not tell it: half of the smallest normal number is 0 where it is on."""
-    return float(torch.tensor([2.0**-1022], dtype=torch.float64).mul(0.5)) == 0.0
+    return float(torch.tensor([2.0**-1022], dtype=torch.float64, device="cpu").mul(0.5)) == 0.0
 
 
 def _set_deterministic(value: tuple[bool, bool]) -> None:

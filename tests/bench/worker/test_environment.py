@@ -59,7 +59,7 @@ def test_the_cpu_is_the_first_device(described):
 
 def test_nets_that_lead_nowhere_are_told_with_the_reason(described):
     assert described["unknown_architectures"] == {
-        "torchvision:resnet19": "architecture 'torchvision:resnet19': torchvision has no classification model of that "
+        "torchvision:resnet19": "architecture 'torchvision:resnet19': torchvision has no model of that "
         "name (did you mean 'resnet18'?)",
         "no_such_module:net": "architecture 'no_such_module:net': No module named 'no_such_module'",
     }
