@@ -25,7 +25,9 @@ def of_results(results: Iterable[Results]) -> tuple[list[dict[str, Any]], list[d
     """The same of files that have been read."""
     machines: dict[str, list[Results]] = {}
     for file in results:
-        machines.setdefault(file.common["fingerprint"], []).append(file)
+        with frames.damage_named(Path(file.common["file"])):
+            for part in frames.by_machine(file):
+                machines.setdefault(part.common["fingerprint"], []).append(part)
     sentences, claims = [], []
     for files in machines.values():
         own = _of_machine(files, several=len(machines) > 1)
