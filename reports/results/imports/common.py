@@ -83,7 +83,7 @@ def number(value: object, what: str) -> float:
         RowError: it is none.
     """
     if value is None or value == "":
-        raise RowError(f"no {what}")
+        raise RowError(f"{what} is missing")
     if isinstance(value, bool) or not isinstance(value, int | float | str) or "_" in str(value):
         raise RowError(f"{what} is {shown(repr(value), 40)}, no number")
     try:

@@ -35,7 +35,7 @@ def test_samples_are_taken_where_they_are(read, frame):
     found = read(asv_file({"time_a": [[0.2], [], "v", 0, 1, None, [[0.1, 0.2, 0.3]]],
                            "time_b": [[0.2], [], "v", 0, 1, None, [[0.1, None]]]}))  # fmt: skip
     assert frame(found)["samples"].tolist() == [3, 1]
-    assert found.notes == ("time_b: no a sample: its samples are left out",)
+    assert found.notes == ("time_b: a sample is missing: its samples are left out",)
 
 
 def test_each_combination_of_parameters_is_a_benchmark_the_last_one_fastest(read, frame):

@@ -87,7 +87,7 @@ def test_of_repetitions_those_that_failed_are_told(read, frame):
 @pytest.mark.parametrize(
     ("parts", "problem"),
     [
-        ({"real_time": None}, "no its real_time"),
+        ({"real_time": None}, "its real_time is missing"),
         ({"real_time": 0}, "its real_time is 0"),
         ({"real_time": float("inf")}, "its real_time is inf"),
         ({"real_time": "1"}, None),

@@ -164,7 +164,7 @@ def test_a_name_of_another_mode_than_the_columns_is_refused(file):
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("vgg11,224,,68.3,2048,1,1,1", "line 3: vgg11: no infer_samples_per_sec"),
+        ("vgg11,224,,68.3,2048,1,1,1", "line 3: vgg11: infer_samples_per_sec is missing"),
         ("vgg11,224,zero,1,8,1,1,1", "line 3: vgg11: infer_samples_per_sec is 'zero', no number"),
         ("vgg11,224,0,1,8,1,1,1", "line 3: vgg11: infer_samples_per_sec is 0"),
         ("vgg11,224,nan,1,8,1,1,1", "line 3: vgg11: infer_samples_per_sec is nan"),
@@ -172,10 +172,10 @@ def test_a_name_of_another_mode_than_the_columns_is_refused(file):
         ("vgg11,224,-5,1,8,1,1,1", "line 3: vgg11: infer_samples_per_sec is -5"),
         ("vgg11,224,1e-300,1,8,1,1,1", "line 3: vgg11: time a step is 8e+300 s, no time of a step"),
         ("vgg11,224,80,1,8.5,1,1,1", "line 3: vgg11: infer_batch_size is 8.5, no size"),
-        ("vgg11,224", "line 3: vgg11: no infer_batch_size"),
+        ("vgg11,224", "line 3: vgg11: infer_batch_size is missing"),
         ("vgg11,224,80,1,8,1,1,1,1,1", "line 3: vgg11: more cells than the header has"),
         (",224,80,1,8,1,1,1", "line 3: no name: no model"),
-        ("a\x1b[2Jb,224,,1,8,1,1,1", r"line 3: a\x1b[2Jb: no infer_samples_per_sec"),
+        ("a\x1b[2Jb,224,,1,8,1,1,1", r"line 3: a\x1b[2Jb: infer_samples_per_sec is missing"),
     ],
 )
 def test_a_bad_row_costs_that_row_and_is_told(file, frame, row, problem):
@@ -233,7 +233,7 @@ def test_spreadsheets_write_the_same_in_other_ways(file, frame, change):
         (NAME, "a,b\n1,2\n", "there is no column model"),
         (NAME, "model,top1\nvgg11,69.0\n", "there is no column of samples_per_sec"),
         (NAME, INFER + "vgg11,224,,1,8,1,1,1\nvgg13,224,,1,8,1,1,1\n",
-         "nothing in it can be imported: line 2: vgg11: no infer_samples_per_sec; and 1 more"),
+         "nothing in it can be imported: line 2: vgg11: infer_samples_per_sec is missing; and 1 more"),
     ],
 )  # fmt: skip
 def test_a_file_with_nothing_in_it_is_one_clear_error(file, name, text, words):
