@@ -92,11 +92,7 @@ def findings(records: Iterable[Record], host: Mapping[str, Any]) -> list[Finding
     """An finding for each operation and device that has enough measured records, in the order of `OPERATIONS`."""
     measured = [record for record in records if record.outcome.status is Status.MEASURED]
     nets = [(record.case, value_of(record)) for record in measured if record.work is None]
-    points = [
-        Point(Micro.from_json(record.case), value_of(record))
-        for record in measured
-        if record.case.get("kind") == "micro"
-    ]
+    points = [Point(Micro.from_json(record.case), value_of(record)) for record in measured if record.work is not None]
     found = []
     for operation, known in OPERATIONS.items():
         own = [point for point in points if point.case.operation == operation]

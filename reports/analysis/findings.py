@@ -39,7 +39,10 @@ def of_results(results: Iterable[Results]) -> tuple[list[dict[str, Any]], list[d
 def _of_machine(files: Sequence[Results], *, several: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A later file's record stands for an earlier one's of the same case."""
     with frames.damage_named(Path(files[-1].common["file"])):
-        records = list({record.id: record for file in files for record in file.records}.values())
+        known = {record.id: record for file in files for record in file.records}
+        records = [
+            record for record in known.values() if record.case.get("kind") != "other"
+        ]  # others' say nothing here
         machine = {"machine": files[-1].common["machine"]}
         prefix = f"{machine['machine']} " if several else ""
         found = [plain(machine | asdict(finding)) for finding in findings(records, files[-1].host)]

@@ -136,6 +136,26 @@ def test_claims_are_judged_machine_by_machine(command, timm_files, tmp_path):
     assert [(part.common["machine"], len(part.records)) for part in parts] == [("rtx4090", 2), ("rtx3090", 2)]
 
 
+def test_a_page_is_made_of_names_of_any_kind(command, tmp_path):
+    names = ['"|</script><b>x', "a::b[<img src=x>]", "漢字 | `x`"]
+    path = write(tmp_path / "o.json", pytest_file(*(bench(name, median=0.1) for name in names)))
+    assert command("import", "pytest-benchmark", path)[0] == 0
+    assert command("report", tmp_path / "o.dlhw.json", "-o", tmp_path / "p.html")[0] == 0
+    page = (tmp_path / "p.html").read_text("utf-8")
+    assert "</script><b>" not in page
+    assert "<img src=x>" not in page
+
+
+def test_names_that_differ_after_a_t_are_compared_each_with_its_own(command, tmp_path):
+    from reports.analysis.compare import compare
+
+    for name, times in (("base", (0.1, 0.2)), ("head", (0.1, 0.4))):
+        benchmarks = [bench(f"sort-t{what}", median=time) for what, time in zip(("iny", "all"), times, strict=True)]
+        command("import", "pytest-benchmark", write(tmp_path / f"{name}.json", pytest_file(*benchmarks)))
+    rows = compare(tmp_path / "base.dlhw.json", tmp_path / "head.dlhw.json").rows
+    assert rows[["case", "ratio"]].to_numpy().tolist() == [["sort-tiny", 1.0], ["sort-tall", 2.0]]
+
+
 def test_failures_keep_their_machine_in_one_file(command, tmp_path):
     files = [write(tmp_path / f"{name}.json", asv_file({"time_a": [[1.0]], "time_b": [None]}, params={"machine": name}))
              for name in ("farm", "barn")]  # fmt: skip
