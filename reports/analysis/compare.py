@@ -51,7 +51,8 @@ def _keyed(file: Results) -> dict[str, Record]:
     counts = {record.case.get("threads") for record in file.records}
     if len(counts) > 1:
         return {record.id: record for record in file.records}
-    return {record.id.rpartition("-t")[0] or record.id: record for record in file.records}
+    short = {record.id.rpartition("-t")[0] or record.id: record for record in file.records}
+    return short if len(short) == len(file.records) else {record.id: record for record in file.records}
 
 
 def _row(key: str, base: Record | None, head: Record | None) -> dict[str, Any]:

@@ -100,7 +100,14 @@ def _require(option: str, given: Any, known: Sequence[str]) -> None:
 
 
 def _machines(data: pd.DataFrame, names: Mapping[str, str]) -> pd.Series:
-    """As it was named; else its own name, with its torch where two of that name differ."""
+    """As it was named; else its own name, with its torch where two of that name differ.
+
+    Raises:
+        DlhwError: one name is given to several machines.
+    """
+    for file, machines in data.groupby("file")["machine"]:
+        if file in names and machines.nunique(dropna=False) > 1:
+            raise DlhwError(f"--name {file}: it holds several machines: {', '.join(map(str, machines.unique()))}")
     several = data.groupby("machine", dropna=False)["fingerprint"].nunique() > 1
     labels = []
     for file, machine, torch in data[["file", "machine", "torch"]].itertuples(index=False):

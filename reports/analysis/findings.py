@@ -25,7 +25,9 @@ def of_results(results: Iterable[Results]) -> tuple[list[dict[str, Any]], list[d
     """The same of files that have been read."""
     machines: dict[str, list[Results]] = {}
     for file in results:
-        machines.setdefault(file.common["fingerprint"], []).append(file)
+        with frames.damage_named(Path(file.common["file"])):
+            for part in frames.by_machine(file):
+                machines.setdefault(part.common["fingerprint"], []).append(part)
     sentences, claims = [], []
     for files in machines.values():
         own = _of_machine(files, several=len(machines) > 1)
@@ -37,7 +39,10 @@ def of_results(results: Iterable[Results]) -> tuple[list[dict[str, Any]], list[d
 def _of_machine(files: Sequence[Results], *, several: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A later file's record stands for an earlier one's of the same case."""
     with frames.damage_named(Path(files[-1].common["file"])):
-        records = list({record.id: record for file in files for record in file.records}.values())
+        known = {record.id: record for file in files for record in file.records}
+        records = [
+            record for record in known.values() if record.case.get("kind") != "other"
+        ]  # others' say nothing here
         machine = {"machine": files[-1].common["machine"]}
         prefix = f"{machine['machine']} " if several else ""
         found = [plain(machine | asdict(finding)) for finding in findings(records, files[-1].host)]

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,8 @@ from suites.errors import DlhwError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from reports.results.imports.common import Found
 
 
 def suites(
@@ -86,37 +88,96 @@ def recover(
 
 imports = typer.Typer(no_args_is_help=True, help="Make results files of what other tools have measured.")
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where to write; default: FILE.dlhw.json.")
+    Path | None,
+    typer.Option("-o", "--output", metavar="PATH|-", help="One file for all; default: FILE.dlhw.json for each."),
 ]
+Machine = Annotated[str | None, typer.Option(metavar="NAME", help="What the machine is called.")]
+JsonFiles = Annotated[list[Path], typer.Argument(metavar="FILE.json...")]
 
 
 @imports.command()
-def timm(files: Annotated[list[Path], typer.Argument(metavar="FILE.csv...")], output: Output = None) -> None:
-    """Results of timm's benchmark.py: what its file names say is read from them, as in
-    benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv."""
-    from reports.results import imports as importing
+def timm(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.csv...")],
+    output: Output = None,
+    mode: Annotated[str | None, typer.Option(metavar="inference|training", help="What was measured.")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="fp32|amp_fp16|...", help="In which it computed.")] = None,
+    memory_format: Annotated[str | None, typer.Option(metavar="contiguous|channels_last")] = None,
+    torch: Annotated[str | None, typer.Option(metavar="VERSION", help="Of torch, as in 2.4.0.")] = None,
+    machine: Machine = None,
+    device: Annotated[str | None, typer.Option(metavar="cpu|cuda:0", help="The device, in torch's words.")] = None,
+) -> None:
+    """Results of timm's benchmark.py: what a file's name says is read from it, as in
+    benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv; what it does not say is given by the options."""
+    from reports.results.imports import timm as importing
 
-    _import(files, output, importing.timm)
+    said = importing.given(
+        mode=mode, precision=precision, memory_format=memory_format, torch=torch, machine=machine, device=device
+    )
+    _import(files, output, lambda path: importing.read(path, said))
 
 
 @imports.command("pytest-benchmark")
-def pytest_benchmark(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.json...")], output: Output = None
+def pytest_benchmark(files: JsonFiles, output: Output = None, machine: Machine = None) -> None:
+    """Results of any other project's pytest-benchmark, versions 3 to 5."""
+    from reports.results.imports import pytest_benchmark as importing
+
+    _import(files, output, lambda path: importing.read(path, machine))
+
+
+@imports.command()
+def asv(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.json|FOLDER...")],
+    output: Output = None,
+    machine: Machine = None,
 ) -> None:
-    """Results of any other project's pytest-benchmark."""
-    from reports.results import imports as importing
+    """Results of asv (airspeed velocity): files of its results folder, or the folder."""
+    from reports.results.imports import asv as importing
 
-    _import(files, output, importing.pytest_benchmark)
+    _import(importing.files(files), output, lambda path: importing.read(path, machine))
 
 
-def _import(files: list[Path], output: Path | None, read: "Callable[[Path], dict[str, Any]]") -> None:
-    """All files are read before the first one is written."""
+@imports.command("google-benchmark")
+def google_benchmark(files: JsonFiles, output: Output = None, machine: Machine = None) -> None:
+    """Results of google-benchmark, as --benchmark_out and --benchmark_format=json write them."""
+    from reports.results.imports import google_benchmark as importing
+
+    _import(files, output, lambda path: importing.read(path, machine))
+
+
+def _import(files: list[Path], output: Path | None, read: "Callable[[Path], Found]") -> None:
+    """All files are read before the first one is written; a file that cannot be read costs itself, and is told."""
     from reports.results import export
+    from reports.results.imports.common import results
 
-    if output and len(files) > 1:
-        raise DlhwError(f"-o {output}: one file for {len(files)}; without it each has its own")
-    found = [(path, read(path)) for path in files]
-    for path, data in found:
-        target = output or path.with_suffix(".dlhw.json")
-        export.write_text(json.dumps(data, indent=1) + "\n", target)
-        print(f"{target}: {len(data['benchmarks'])} cases, summaries without intervals", file=sys.stderr)
+    found: list[Found] = []
+    refused: list[DlhwError] = []
+    for path in files:
+        try:
+            found.append(read(path))
+        except DlhwError as error:
+            refused.append(error)
+    for each in refused if found else refused[:-1]:
+        print(f"dlhw: {each}; left out", file=sys.stderr)
+    if not found:
+        raise refused[-1]
+    for own in found:
+        for note in own.notes:
+            print(f"dlhw: {own.path}: {note}", file=sys.stderr)
+    for target, sources in _targets(found, output).items():
+        data = results([part for source in sources for part in source.parts])
+        export.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", target)
+        print(f"{target}: {len(data['benchmarks'])} imported", file=sys.stderr)
+
+
+def _targets(found: "list[Found]", output: Path | None) -> "dict[Path, list[Found]]":
+    """Where to write -> what; never over a file that was read, and never one over the other."""
+    targets: dict[Path, list[Found]] = {}
+    for each in found:
+        targets.setdefault(output or each.path.with_suffix(".dlhw.json"), []).append(each)
+    read = {each.path.resolve() for each in found}
+    for target, own in targets.items():
+        if str(target) != "-" and target.resolve() in read:
+            raise DlhwError(f"{target}: it would be written over what was imported; -o names another file")
+        if output is None and len({each.path.resolve() for each in own}) > 1:
+            raise DlhwError(f"{target}: {' and '.join(str(each.path) for each in own)} would be written to it; give -o")
+    return targets

@@ -3,8 +3,8 @@
 import contextlib
 import json
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def records(data: Mapping[str, Any]) -> Iterator[Record]:
         yield Record.from_json({**info, "id": benchmark["param"], "outcome": measured, "seconds": seconds})
     for outcome in data.get("outcomes", ()):
         status = Outcome(Status(outcome["status"]), outcome["reason"])
-        yield Record(id=outcome["id"], case=outcome["case"], outcome=status)
+        yield Record(id=outcome["id"], case=outcome["case"], outcome=status, details=outcome.get("details"))
 
 
 @dataclass(frozen=True)
@@ -172,9 +172,34 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     found = results(path)
     with damage_named(path):
         return [
-            {**found.common, "device_model": found.models.get(record.case.get("device", "")), **row(record)}
-            for record in found.records
+            {**part.common, "device_model": part.models.get(record.case.get("device", "")), **row(record)}
+            for part in by_machine(found)
+            for record in part.records
         ]
+
+
+def by_machine(file: Results) -> list[Results]:
+    """One for each machine: others' results may be of several in a file, and then each case says its own.
+
+    Raises:
+        TypeError, AttributeError: what a case says of its machine is damaged.
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in file.records:
+        groups.setdefault(str(_source(record)), []).append(record)
+    return [_of_machine(file, records) for records in groups.values()]
+
+
+def _source(record: Record) -> Mapping[str, Any]:
+    """The facts that an importer gave a case of its own."""
+    return (record.details or {}).get("imported") or {}
+
+
+def _of_machine(file: Results, records: Sequence[Record]) -> Results:
+    source = _source(records[0])
+    common = {**file.common, **{name: value for name, value in source.items() if name in file.common}}
+    models = {**file.models, records[0].case["device"]: source.get("device_model")} if source else file.models
+    return replace(file, common=common, models=models, records=tuple(records))
 
 
 def _fingerprint(machine: Mapping[str, Any]) -> str:

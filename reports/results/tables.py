@@ -39,8 +39,11 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
     """A row a case: the axes that vary, then time, rate, memory, noise and verdict, all as text."""
     same = constants(frame)
     shown = [axis for axis in AXES if axis not in same and frame[axis].notna().any()]
-    if frame["file"].nunique() > 1:
-        shown.insert(0, "file")
+    of_file = frame.groupby("file", dropna=False)
+    shown[:0] = [
+        *(["file"] if len(of_file) > 1 else []),
+        *(column for column in ("machine", "torch") if (of_file[column].nunique() > 1).any()),
+    ]
     table = frame[shown].astype("string").fillna(units.UNKNOWN)
     table["time a step"] = [
         units.interval(*(_number(value) for value in row))
