@@ -22,6 +22,7 @@ BOTH = (
 INFERENCE = (
     "GoesThroughNumPy", "LoopsByValue", "KeepsAHiddenBuffer", "SetsThreadsWhenRun", "HidesItsThreads",
     "LowersItsPrecision", "HasFp32Inside", "Noisy", "DrawsFromPython", "WearsOut", "CountsItsCalls",
+    "SortsNearTies", "KeepsTheLargest",
 )  # fmt: skip
 
 
@@ -149,6 +150,16 @@ def test_a_net_of_chance_is_timed_and_not_called_wrong(row, name, mode):
     found = row(name, mode)
     assert found["check"]["inconclusive"] == "the net draws random numbers in its forward pass: no two runs are alike"
     assert found["check"]["relative_error"] is None
+
+
+def test_a_net_that_sorts_near_ties_is_timed_and_not_called_wrong(row):
+    reason = row("SortsNearTies")["check"]["inconclusive"]
+    assert reason.startswith("rounding to fp32 alone moves its outputs by ")
+
+
+def test_a_net_that_selects_by_value_is_compared_where_rounding_selects_the_same(row):
+    check = row("KeepsTheLargest")["check"]
+    assert check["relative_error"] <= check["tolerance"] if check["tolerance"] else check["inconclusive"]
 
 
 def test_what_has_nothing_random_left_is_compared(row):
