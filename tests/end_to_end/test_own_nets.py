@@ -154,7 +154,7 @@ def test_a_net_of_chance_is_timed_and_not_called_wrong(row, name, mode):
 
 def test_a_net_that_sorts_near_ties_is_timed_and_not_called_wrong(row):
     reason = row("SortsNearTies")["check"]["inconclusive"]
-    assert reason.startswith("rounding to fp32 alone moves its outputs by ")
+    assert reason.startswith("fp32's rounding alone moves its outputs by ")
 
 
 def test_a_net_that_selects_by_value_is_compared_where_rounding_selects_the_same(row):
