@@ -26,6 +26,7 @@ class Side:
         tree: identifies the checkout's content; empty where it is none.
         proves: whether own nets have to come from `folder`, as they do where it is a checkout.
         top: of the repository that it is a checkout of.
+        missing: submodules that are not in the checkout.
     """
 
     name: str
@@ -36,6 +37,15 @@ class Side:
     tree: str = ""
     proves: bool = False
     top: Path | None = None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def lacks(self) -> str:
+        """What a net may not be found for; empty where the checkout is whole."""
+        if not self.missing:
+            return ""
+        names = f"submodule{'s' if len(self.missing) > 1 else ''} {', '.join(self.missing)}"
+        return f"{self.name}: without {names}, not in this clone (git submodule update --init --recursive)"
 
     def problem(self, case: AnyCase, source: str) -> str:
         """Why a case that came from the file `source` is not this side's code; empty where it is."""
@@ -73,7 +83,7 @@ def of_commits(folder: Path, ref: str, scratch: Path, python: str, without: Sequ
         sides.append(
             Side(
                 name=name, python=python, root=root, folder=each.folder, label=each.label, tree=each.tree, proves=True,
-                top=top,
+                top=top, missing=each.missing,
             )
         )  # fmt: skip
     return sides[0], sides[1]

@@ -158,8 +158,10 @@ def _live(options: "GateOptions", base: str | None, base_python: str | None, hea
             both = sides.of_commits(Path.cwd(), base, Path(scratch), python, own)
         else:
             both = sides.of_interpreters(str(base_python), head_python or sys.executable, Path.cwd(), Path(scratch))
-        _message(f"base: {both[0].label}")
-        _message(f"head: {both[1].label}")
+        for side in both:
+            _message(f"{side.name}: {side.label}")
+            if side.lacks:
+                _message(side.lacks)
         return live.run(options, both, _message, _progress)
 
 

@@ -80,6 +80,23 @@ def test_each_checkout_has_its_own_suite(repository, tmp_path, monkeypatch):
     assert suite_of(base, "smoke", ()).name == "smoke"
 
 
+def test_submodules_that_a_side_does_not_have_are_said_in_one_line(repository, tmp_path):
+    for name in ("libs/a", "libs/b"):
+        link(repository, name)
+    git(repository, "commit", "-qm", "modules")
+    base, head = both(repository, tmp_path)
+    remedy = "not in this clone (git submodule update --init --recursive)"
+    assert base.lacks == f"base: without submodules libs/a, libs/b, {remedy}"
+    assert replace(head, missing=("libs/a",)).lacks == f"head: without submodule libs/a, {remedy}"
+    assert replace(head, missing=()).lacks == ""
+
+
+def link(repository, name):
+    """What a clone without its submodules has: an empty folder, and the commit that should be in it."""
+    (repository / name).mkdir(parents=True)
+    git(repository, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},{name}")
+
+
 def test_a_suite_that_a_checkout_does_not_have_is_none(repository, tmp_path, monkeypatch):
     monkeypatch.chdir(repository)
     (repository / "perf" / "new.toml").write_text(SUITE.format(2))
