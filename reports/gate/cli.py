@@ -78,8 +78,9 @@ def gate(
     Live, with --base or --base-python: both sides are measured now, by turns, in pairs of fresh processes. Stored, with
     --baseline: two results of three launches a case or more (--launches 5), of one machine; weaker.
 
-    Exit code: 0 pass, 1 regressed or missing, 2 a mistake of the command line, 3 inconclusive (with --strict),
-    4 incomparable or no baseline, 5 nothing compared, 6 invalid run, 130 interrupted.
+    Exit code: 0 pass, 1 regressed or missing (of what is certain, such as memory, also where times are invalid),
+    2 a mistake of the command line, 3 inconclusive (with --strict), 4 incomparable or no baseline, 5 nothing compared,
+    6 invalid times: measure again, 130 interrupted.
     """
     from reports.gate.verdicts import no_base
 
