@@ -28,12 +28,14 @@ class Snapshot:
         tree: identifies their content: git's id, or of several where there are submodules.
         label: for people: the commit and its subject, or what of the working copy is not committed.
         missing: submodules that could not be laid out.
+        pointers: files of Git LFS in whose place its pointers lie.
     """
 
     folder: Path
     tree: str
     label: str
     missing: tuple[str, ...] = ()
+    pointers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class _LaidOut:
     tree: str
     changed: int = 0
     missing: tuple[str, ...] = ()
+    pointers: tuple[str, ...] = ()
 
 
 def repository(folder: Path) -> Path:
@@ -111,7 +114,7 @@ def of_commit(top: Path, commit: str, folder: Path) -> Snapshot:
         label = _label(top, commit)
     except git.UnfetchedError as error:
         raise NoBaseError(f"--base {commit[:12]}: {error}") from error
-    return Snapshot(folder, found.tree, label, found.missing)
+    return Snapshot(folder, found.tree, label, found.missing, found.pointers)
 
 
 def of_working_copy(top: Path, folder: Path, without: Sequence[Path] = ()) -> Snapshot:
@@ -121,10 +124,11 @@ def of_working_copy(top: Path, folder: Path, without: Sequence[Path] = ()) -> Sn
         without: files that are no part of it, such as our own journal.
     """
     found = _working_copy(top, folder, without)
-    if not _commit_id(top, "HEAD"):
-        return Snapshot(folder, found.tree, f"no commit yet, {found.changed} files", found.missing)
-    dirty = f", with {found.changed} files changed since" if found.changed else ""
-    return Snapshot(folder, found.tree, f"{_label(top, 'HEAD')}{dirty}", found.missing)
+    if _commit_id(top, "HEAD"):
+        label = f"{_label(top, 'HEAD')}{f', with {found.changed} files changed since' if found.changed else ''}"
+    else:
+        label = f"no commit yet, {found.changed} files"
+    return Snapshot(folder, found.tree, label, found.missing, found.pointers)
 
 
 def _label(top: Path, commit: str) -> str:
@@ -135,13 +139,13 @@ def _label(top: Path, commit: str) -> str:
 def _commit(top: Path, commit: str, folder: Path) -> _LaidOut:
     with _apart(top) as variables:
         tree = git.run(top, "rev-parse", f"{commit}^{{tree}}", variables=variables)
-        _lay_out(top, tree, folder, variables, {})
+        pointers = _lay_out(top, tree, folder, variables, {})
         links = _links(top, tree, variables)
     inner = {
         name: _commit(top / name, link, folder / name) if _has(top / name, link) else None
         for name, link in links.items()
     }
-    return _together(_LaidOut(tree), links, inner)
+    return _together(_LaidOut(tree, pointers=pointers), links, inner)
 
 
 def _working_copy(top: Path, folder: Path, without: Sequence[Path]) -> _LaidOut:
@@ -153,14 +157,14 @@ def _working_copy(top: Path, folder: Path, without: Sequence[Path]) -> _LaidOut:
         sparse = ["--sparse"] if _is_sparse(top) else []  # else new files beyond its patterns are refused
         git.run(top, "add", "--all", *sparse, "--", ".", *left_out, variables=variables)
         tree = git.run(top, "write-tree", variables=variables)
-        _lay_out(top, tree, folder, variables, variables)
+        pointers = _lay_out(top, tree, folder, variables, variables)
         links = _links(top, tree, variables)
         changed = _changed(top, tree, variables)
     inner = {
         name: _working_copy(top / name, folder / name, without) if (top / name / ".git").exists() else None
         for name in links
     }
-    return _together(_LaidOut(tree, changed), links, inner)
+    return _together(_LaidOut(tree, changed, pointers=pointers), links, inner)
 
 
 def _within(top: Path, paths: Sequence[Path]) -> list[str]:
@@ -186,11 +190,16 @@ def _apart(top: Path) -> Iterator[dict[str, str]]:
         }
 
 
-def _lay_out(top: Path, tree: str, folder: Path, variables: Mapping[str, str], working_copy: Mapping[str, str]) -> None:
+def _lay_out(
+    top: Path, tree: str, folder: Path, variables: Mapping[str, str], working_copy: Mapping[str, str]
+) -> tuple[str, ...]:
     """Check `tree` out; of a sparse checkout what its patterns have, and what else the working copy has of it.
 
     Args:
         working_copy: variables by which git finds the working copy's index.
+
+    Returns:
+        Files in whose place a pointer of Git LFS lies.
     """
     folder.mkdir(parents=True, exist_ok=True)
     into = {
@@ -200,13 +209,25 @@ def _lay_out(top: Path, tree: str, folder: Path, variables: Mapping[str, str], w
         "GIT_WORK_TREE": str(folder),
     }
     git.run(folder, "read-tree", "-m", "-u", tree, variables=into)
-    if not _is_sparse(top):
-        return
-    _, left_out = _by_patterns(folder, into)
-    there, _ = _by_patterns(top, working_copy)
-    names = "".join(f"{name}\0" for name in sorted(there & left_out))
-    git.run(folder, "update-index", "-z", "--no-skip-worktree", "--stdin", variables=into, stdin=names)
-    git.run(folder, "checkout-index", "-z", "--force", "--stdin", variables=into, stdin=names)
+    if _is_sparse(top):
+        _, left_out = _by_patterns(folder, into)
+        there, _ = _by_patterns(top, working_copy)
+        names = "".join(f"{name}\0" for name in sorted(there & left_out))
+        git.run(folder, "update-index", "-z", "--no-skip-worktree", "--stdin", variables=into, stdin=names)
+        git.run(folder, "checkout-index", "-z", "--force", "--stdin", variables=into, stdin=names)
+    large = git.listed(folder, "ls-files", "-z", "--", ":(attr:filter=lfs)", variables=into)
+    return tuple(name for name in large if _is_pointer(folder / name))
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether Git LFS, not installed or told to fetch nothing, has left its pointer in the place of a file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(POINTER)) == POINTER
+
+
+POINTER = b"version https://git-lfs."
 
 
 def _is_sparse(top: Path) -> bool:
@@ -249,8 +270,10 @@ def _together(own: _LaidOut, links: Mapping[str, str], inner: Mapping[str, _Laid
     trees = [own.tree, *(f"{name}\0{found.tree if found else links[name]}" for name, found in inner.items())]
     missing = [name for name, found in inner.items() if found is None]
     missing += [f"{name}/{deeper}" for name, found in inner.items() if found for deeper in found.missing]
+    pointers = [f"{name}/{file}" for name, found in inner.items() if found for file in found.pointers]
     return _LaidOut(
         hashlib.sha256("\n".join(trees).encode("utf-8", "surrogateescape")).hexdigest(),
         own.changed + sum(found.changed for found in inner.values() if found),
         tuple(missing),
+        (*own.pointers, *pointers),
     )

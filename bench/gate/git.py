@@ -11,7 +11,7 @@ from suites.errors import DlhwError
 
 REDIRECTING = (
     "GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX",
-    "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_NAMESPACE",
+    "GIT_CONFIG", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_NAMESPACE",
     "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_REPLACE_REF_BASE", "GIT_NO_REPLACE_OBJECTS",
     "GIT_INTERNAL_SUPER_PREFIX", "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS",
     "GIT_ICASE_PATHSPECS",
@@ -21,6 +21,7 @@ REDIRECTING = (
 All else is a person's own, GIT_SSH_COMMAND and GIT_CONFIG_COUNT for instance, and stays.
 """
 SETTINGS = {
+    "core.hooksPath": os.devnull,  # no hook of a person's is run: writing an index of our own is none of their matters
     "core.fsmonitor": "false",  # would start a daemon
     "core.splitIndex": "false",  # would write a shared index into the repository
     "core.safecrlf": "false",  # would refuse files whose line ends do not survive a round trip

@@ -160,9 +160,8 @@ def _live(options: "GateOptions", base: str | None, base_python: str | None, hea
         else:
             both = sides.of_interpreters(str(base_python), head_python or sys.executable, Path.cwd(), Path(scratch))
         for side in both:
-            _message(f"{side.name}: {side.label}")
-            if side.lacks:
-                _message(side.lacks)
+            for line in (f"{side.name}: {side.label}", *side.lacks):
+                _message(line)
         return live.run(options, both, _message, _progress)
 
 

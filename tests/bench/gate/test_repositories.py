@@ -377,6 +377,10 @@ def test_settings_of_a_person_leave_nothing_in_the_repository(repository, tmp_pa
                         ("log.showSignature", "true"), ("color.ui", "always")):  # fmt: skip
         hand(repository, "config", name, value)
     hand(repository, "update-index", "--split-index")
+    hook = repository / ".git" / "hooks" / "post-index-change"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ntouch .git/the-hook-has-run\n")
+    hook.chmod(0o755)
     (repository / "net").write_text("3")
     before = files(repository)
     _, head = laid_out(repository, tmp_path)

@@ -86,9 +86,19 @@ def test_submodules_that_a_side_does_not_have_are_said_in_one_line(repository, t
     git(repository, "commit", "-qm", "modules")
     base, head = both(repository, tmp_path)
     remedy = "not in this clone (git submodule update --init --recursive)"
-    assert base.lacks == f"base: without submodules libs/a, libs/b, {remedy}"
-    assert replace(head, missing=("libs/a",)).lacks == f"head: without submodule libs/a, {remedy}"
-    assert replace(head, missing=()).lacks == ""
+    assert base.lacks == (f"base: without submodules libs/a, libs/b, {remedy}",)
+    assert replace(head, missing=("libs/a",)).lacks == (f"head: without submodule libs/a, {remedy}",)
+    assert replace(head, missing=()).lacks == ()
+
+
+def test_pointers_in_the_place_of_files_are_said_in_one_line(repository, tmp_path):
+    (repository / ".gitattributes").write_text("*.pt filter=lfs\n")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n"
+    commit(repository, "weights", **{"a.pt": pointer.format(1), "b.pt": pointer.format(2)}, other=pointer.format(3))
+    base, head = both(repository, tmp_path)
+    remedy = "(git lfs install; git lfs pull)"
+    assert base.lacks == (f"base: Git LFS has left its pointers in the place of 2 files, a.pt for one {remedy}",)
+    assert head.pointers == ("a.pt", "b.pt")
 
 
 def link(repository, name):
