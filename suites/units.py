@@ -33,6 +33,13 @@ def octets(value: float | None) -> str:
     return _scaled(value, _BYTES)
 
 
+def more_octets(value: float, *bounds: float) -> str:
+    """`+0.4 MiB`, or `+0.4 MiB [-0.2, +1.0]`: a difference and the bounds of its interval, all in one unit."""
+    factor, unit = (2**30, "GiB") if abs(value) >= 10 * 2**30 else (2**20, "MiB")
+    texts = [f"{each / factor:+z,.1f}" for each in (value, *bounds)]
+    return f"{texts[0]} {unit}" + (f" [{', '.join(texts[1:])}]" if bounds else "")
+
+
 def rate(value: float | None, unit: str = "") -> str:
     """`1.23 k` and the unit, as in `1.23 GFLOP/s`."""
     return _scaled(value, tuple((factor, prefix + unit) for factor, prefix in _PREFIXES))

@@ -26,6 +26,7 @@ class Side:
         tree: identifies the checkout's content; empty where it is none.
         proves: whether own nets have to come from `folder`, as they do where it is a checkout.
         top: of the repository that it is a checkout of.
+        missing, pointers: submodules that are not in the checkout; files of which it has only Git LFS's pointers.
     """
 
     name: str
@@ -36,6 +37,22 @@ class Side:
     tree: str = ""
     proves: bool = False
     top: Path | None = None
+    missing: tuple[str, ...] = ()
+    pointers: tuple[str, ...] = ()
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What a net may not be found for, a line each; empty where the checkout is whole."""
+        lines = []
+        if self.missing:
+            names = f"submodule{'s' if len(self.missing) > 1 else ''} {', '.join(self.missing)}"
+            lines += [f"{self.name}: without {names}, not in this clone (git submodule update --init --recursive)"]
+        if self.pointers:
+            names = f"{len(self.pointers)} files, {self.pointers[0]} for one"
+            lines += [
+                f"{self.name}: Git LFS has left its pointers in the place of {names} (git lfs install; git lfs pull)"
+            ]
+        return tuple(lines)
 
     def problem(self, case: AnyCase, source: str) -> str:
         """Why a case that came from the file `source` is not this side's code; empty where it is."""
@@ -73,7 +90,7 @@ def of_commits(folder: Path, ref: str, scratch: Path, python: str, without: Sequ
         sides.append(
             Side(
                 name=name, python=python, root=root, folder=each.folder, label=each.label, tree=each.tree, proves=True,
-                top=top,
+                top=top, missing=each.missing, pointers=each.pointers,
             )
         )  # fmt: skip
     return sides[0], sides[1]

@@ -78,8 +78,9 @@ def gate(
     Live, with --base or --base-python: both sides are measured now, by turns, in pairs of fresh processes. Stored, with
     --baseline: two results of three launches a case or more (--launches 5), of one machine; weaker.
 
-    Exit code: 0 pass, 1 regressed or missing, 2 a mistake of the command line, 3 inconclusive (with --strict),
-    4 incomparable or no baseline, 5 nothing compared, 6 invalid run, 130 interrupted.
+    Exit code: 0 pass, 1 regressed or missing (of what is certain, such as memory, also where times are invalid),
+    2 a mistake of the command line, 3 inconclusive (with --strict), 4 incomparable or no baseline, 5 nothing compared,
+    6 invalid times: measure again, 130 interrupted.
     """
     from reports.gate.verdicts import no_base
 
@@ -158,8 +159,9 @@ def _live(options: "GateOptions", base: str | None, base_python: str | None, hea
             both = sides.of_commits(Path.cwd(), base, Path(scratch), python, own)
         else:
             both = sides.of_interpreters(str(base_python), head_python or sys.executable, Path.cwd(), Path(scratch))
-        _message(f"base: {both[0].label}")
-        _message(f"head: {both[1].label}")
+        for side in both:
+            for line in (f"{side.name}: {side.label}", *side.lacks):
+                _message(line)
         return live.run(options, both, _message, _progress)
 
 

@@ -4,7 +4,6 @@ A run's own controls decide whether it may be believed, its own noise what it ca
 """
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from bench.records.pair import Control, Entry, Pair
 from bench.records.record import Outcome, Status
+from reports.gate import memory
 from reports.gate.paired import (
     CANDIDATE,
     Prior,
@@ -34,10 +34,8 @@ from reports.gate.statistics import (
     turned,
     upper_p,
 )
-from reports.gate.verdicts import Gate, Row, in_order
+from reports.gate.verdicts import BEYOND, Gate, Row, in_order
 
-BEYOND = 0.03
-"""A case passes when it is surely no slower than this beyond its tolerance."""
 MOST_DISTURBED = 0.2
 """With more of its turns disturbed a case is not judged."""
 MOST_LOST = 1 / 3
@@ -48,8 +46,6 @@ CONTROL_ALPHA = 0.01
 """The chance that any negative control of a clean run says otherwise."""
 CONTROL_MARGIN = 0.25
 """Base against base may differ by this share of the tolerance: processes that start first are a little slower."""
-MEMORY_BYTES = 4 * 2**20
-"""Less than this is how pages and buffers fall: processes of the same code differ by 1 to 3 MiB."""
 COMPILE_TOLERANCE = 0.1
 """Compiling is what a process does once, on a file system: its time means less than a step's."""
 METHOD = (
@@ -168,8 +164,8 @@ def judge_pairs(entries: Sequence[Entry], terms: Terms, **about: Any) -> Gate:
     run = Judgement(entries, terms)
     controls = tuple(_controls(run))
     invalid = _invalid(controls)
-    rows = [_believed(row, invalid) for case in terms.tolerances for row in _time(run, case)]
-    rows += [*_memory(run), *_compile(run)]
+    times = [*(row for case in terms.tolerances for row in _time(run, case)), *_compile(run)]
+    rows = [*(_believed(row, invalid) for row in times), *_memory(run)]
     screened = run.screening.by_case()
     return Gate(
         rows=in_order(rows),
@@ -185,6 +181,7 @@ def judge_pairs(entries: Sequence[Entry], terms: Terms, **about: Any) -> Gate:
 
 
 def _believed(row: Row, invalid: str) -> Row:
+    """A row of a time. Of compiling, too: no slice, but the same clock, and once a process, by no turns at all."""
     return replace(row, verdict=Verdict.INVALID, reason=invalid) if invalid and row.figures else row
 
 
@@ -300,7 +297,7 @@ POSITIVE = "base against slowed base"
 
 
 def _invalid(controls: Sequence[Row]) -> str:
-    """Why nothing of this run may be believed; empty where it may."""
+    """Why no time of this run may be believed; empty where they may."""
     off = [row for row in controls if row.verdict is Verdict.INVALID]
     if off and off[0].figures:
         return f"base differs from itself, by {100 * (off[0].figures.ratio - 1):+.1f} % in {off[0].case}: measure again"
@@ -311,21 +308,14 @@ def _invalid(controls: Sequence[Row]) -> str:
 
 
 def _memory(run: Judgement) -> list[Row]:
-    """Peak memory: steady as it is, one stage is enough; of a net's own bytes, less than a few MiB do not count."""
-    found: dict[str, Difference] = {}
-    tolerances: dict[str, float] = {}
-    for case in run.judged:
-        peaks = [(base, head) for base, head in (pair.peak_bytes for pair in run.pairs(case)) if base and head]
-        if len(peaks) < FEWEST_LAUNCHES:
-            continue
-        middle = statistics.median(base for base, _ in peaks)
-        found[case] = paired([math.log1p(max(LEAST, (head - base) / middle)) for base, head in peaks])
-        tolerances[case] = max(run.terms.tolerances[case], MEMORY_BYTES / middle)
-    return _family(found, tolerances, "memory")
-
-
-LEAST = -0.9
-"""A peak that is this much smaller is smaller; how much so no longer matters."""
+    """Peak memory of all cases, disturbed ones too: what else the machine does changes no bytes."""
+    known = {
+        case: [(base, head) for base, head in (pair.peak_bytes for pair in run.pairs(case))
+               if base is not None and head is not None]
+        for case in run.terms.tolerances
+    }  # fmt: skip
+    peaks = {case: ([base for base, _ in both], [head for _, head in both]) for case, both in known.items()}
+    return memory.paired_rows(peaks, run.terms.tolerances)
 
 
 def _compile(run: Judgement) -> list[Row]:
@@ -335,14 +325,9 @@ def _compile(run: Judgement) -> list[Row]:
         known = [(base, head) for base, head in (pair.compile_seconds for pair in run.pairs(case)) if base and head]
         if len(known) >= FEWEST_LAUNCHES:
             found[case] = paired([math.log(head / base) for base, head in known])
-    return _family(found, dict.fromkeys(found, COMPILE_TOLERANCE), "compile")
-
-
-def _family(found: Mapping[str, Difference], tolerances: Mapping[str, float], measure: str) -> list[Row]:
-    """One measure of all cases: a family of its own, with an error of its own."""
-    shares = [tolerances[case] for case in found]
+    shares = [COMPILE_TOLERANCE] * len(found)
     judged = judge(list(found.values()), shares, [share + BEYOND for share in shares])
     return [
-        Row(case, measure, each.verdict, each, tolerance=tolerances[case])
+        Row(case, "compile", each.verdict, each, tolerance=COMPILE_TOLERANCE)
         for case, each in zip(found, judged, strict=True)
     ]

@@ -273,6 +273,7 @@ def _notes(session: "PairedSession", preparation: Preparation) -> Iterator[str]:
     base, head = session.sides
     if base.tree and base.tree == head.tree:
         yield "base and head are the same code"
+    yield from (*base.lacks, *head.lacks)
     for name, (first, second) in differing(session.environments):
         yield f"{name}: {first} in base, {second} in head"
     for name, share in preparation.injected.items():

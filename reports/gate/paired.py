@@ -27,11 +27,11 @@ class Prior:
     weight: float
 
 
-def paired(log_ratios: Sequence[float]) -> Difference:
-    """One case: head over base, a log ratio a pair; two pairs or more."""
-    count = len(log_ratios)
-    error = statistics.stdev(log_ratios) / math.sqrt(count)
-    return Difference(statistics.fmean(log_ratios), error, count - 1, (count, count))
+def paired(differences: Sequence[float]) -> Difference:
+    """One case: head against base, a log ratio or a difference a pair; two pairs or more."""
+    count = len(differences)
+    error = statistics.stdev(differences) / math.sqrt(count)
+    return Difference(statistics.fmean(differences), error, count - 1, (count, count))
 
 
 def shared(found: Sequence[Difference]) -> Prior | None:

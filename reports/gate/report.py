@@ -18,7 +18,10 @@ FOLDED_ROWS = 150
 """GitHub takes 65,536 characters."""
 ANNOTATIONS = 10
 """GitHub shows so many of a kind and step."""
+CERTAIN_SHOWN = 5
+"""Of what decides though times are INVALID."""
 SCHEMA = 1
+DECIDING = (Verdict.REGRESSED, Verdict.MISSING)
 FAILURES = (Verdict.REGRESSED, Verdict.MISSING, Verdict.INVALID, Verdict.INCOMPARABLE)
 
 
@@ -48,9 +51,19 @@ def shift(gate: Gate) -> str:
 
 def messages(gate: Gate, *, strict: bool) -> list[str]:
     """What is said besides the table, the verdict first."""
-    lines = [headline(gate, strict=strict), gate.invalid, shift(gate), *gate.notes]
+    lines = [headline(gate, strict=strict), gate.invalid, certain(gate), shift(gate), *gate.notes]
     lines += [controls(gate), *(f"{case} was left out: {reason}" for case, reason in gate.left_out)]
     return [line for line in [*lines, gate.method] if line]
+
+
+def certain(gate: Gate) -> str:
+    """What decides though times are INVALID; empty where none is, or nothing does."""
+    found = [row for row in gate.rows if row.verdict in DECIDING]
+    if not found or not (gate.invalid or gate.counts[Verdict.INVALID]):
+        return ""
+    told = [f"{row.verdict} {row.case} {row.measure} {_change(row)}".rstrip(f" {units.UNKNOWN}") for row in found]
+    more = f"; {len(told) - CERTAIN_SHOWN} more" if len(told) > CERTAIN_SHOWN else ""
+    return f"Certain, though times are INVALID: {'; '.join(told[:CERTAIN_SHOWN])}{more}"
 
 
 def controls(gate: Gate) -> str:
@@ -74,15 +87,30 @@ HEADINGS = ("verdict", "case", "measure", "head over base", "MDE", "p", "launche
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    found = row.figures
+    found = row.bytes or row.figures
     remark = "; ".join(filter(None, [row.reason, "NOISY: " + "; ".join(row.noisy) if row.noisy else ""]))
     if found is None:
         return (row.verdict, row.case, row.measure, *[units.UNKNOWN] * 4, remark)
     return (
         row.verdict, row.case, row.measure,
-        f"{percent(found.ratio)} [{percent(found.low)}, {percent(found.high)}]",
-        percent(found.minimum_detectable), f"{found.p:.2g}", "+".join(map(str, found.launches)), remark,
+        _change(row), _minimum_detectable(row), f"{found.p:.2g}", "+".join(map(str, found.launches)), remark,
     )  # fmt: skip
+
+
+def _change(row: Row) -> str:
+    """With its interval; of memory in bytes, and beside these as a ratio where base is enough for one."""
+    if row.bytes:
+        told = units.more_octets(row.bytes.difference, row.bytes.low, row.bytes.high)
+        return f"{told}, {percent(row.figures.ratio)}" if row.figures else told
+    if row.figures:
+        return f"{percent(row.figures.ratio)} [{percent(row.figures.low)}, {percent(row.figures.high)}]"
+    return units.UNKNOWN
+
+
+def _minimum_detectable(row: Row) -> str:
+    if row.bytes:
+        return units.more_octets(row.bytes.minimum_detectable)
+    return percent(row.figures.minimum_detectable) if row.figures else units.UNKNOWN
 
 
 def percent(ratio: float) -> str:
@@ -164,10 +192,17 @@ def _escaped(value: str, *, property_: bool = False) -> str:
 
 
 def _row_json(row: Row) -> dict[str, Any]:
-    """`seen` is the format's word for the minimum detectable slowdown."""
+    """`seen` is the format's word for the minimum detectable slowdown, or for as many bytes.
+
+    Where no ratio says anything, the figures are there without one.
+    """
     data = asdict(row)
-    if data["figures"]:
-        data["figures"]["seen"] = data["figures"].pop("minimum_detectable")
+    if row.bytes and not row.figures:
+        unknown = dict.fromkeys(("ratio", "low", "high", "minimum_detectable"))
+        data["figures"] = {"verdict": row.verdict, **unknown, "p": row.bytes.p, "launches": row.bytes.launches}
+    for name in ("figures", "bytes"):
+        if data[name]:
+            data[name]["seen"] = data[name].pop("minimum_detectable")
     return data
 
 

@@ -1,6 +1,7 @@
 """The gate's statistics: from launches to a verdict. Pure functions; distributions by scipy.
 
-All on logarithms: a slowdown is a factor. One number a launch, for samples of a launch share its luck.
+Times on logarithms: a slowdown is a factor. Memory in bytes. One number a launch, for samples of a launch
+share its luck.
 """
 
 import math
@@ -30,10 +31,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """Head over base, as logarithms.
+    """Head over base, as logarithms; of memory head less base, in bytes.
 
     Attributes:
-        mean: of the log ratio.
+        mean: of the log ratio, or of the bytes.
         error: its standard error.
         freedom: degrees of freedom.
         launches: of base and of head.
@@ -47,7 +48,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Judged:
-    """A case's figures: all ratios of time, head over base.
+    """A case's figures: all ratios, head over base.
 
     Attributes:
         low, high: the two-sided 95 % interval.
@@ -65,70 +66,91 @@ class Judged:
 
 
 def difference(base: Sequence[float], head: Sequence[float]) -> Difference:
-    """Of two groups of launches with spreads of their own (Welch, 1947, doi 10.1093/biomet/34.1-2.28).
+    """Of logarithms.
 
     Args:
         base, head: one positive number a launch, three or more each.
     """
-    groups = [[math.log(value) for value in values] for values in (base, head)]
-    means = [statistics.fmean(logs) for logs in groups]
-    shares = [statistics.variance(logs) / len(logs) for logs in groups]
+    return unpaired([math.log(value) for value in base], [math.log(value) for value in head])
+
+
+def unpaired(base: Sequence[float], head: Sequence[float]) -> Difference:
+    """Of two groups of launches with spreads of their own (Welch, 1947, doi 10.1093/biomet/34.1-2.28)."""
+    groups = (base, head)
+    means = [statistics.fmean(values) for values in groups]
+    shares = [statistics.variance(values) / len(values) for values in groups]
     total = sum(shares)
-    parts = sum(share**2 / (len(logs) - 1) for share, logs in zip(shares, groups, strict=True))
+    parts = sum(share**2 / (len(values) - 1) for share, values in zip(shares, groups, strict=True))
     freedom = total**2 / parts if parts else float(len(base) + len(head) - 2)
     return Difference(means[1] - means[0], math.sqrt(total), freedom, (len(base), len(head)))
 
 
 def judge(found: Sequence[Difference], tolerances: Sequence[float], worst: Sequence[float]) -> list[Judged]:
-    """A verdict for each case of a suite; the family-wise error of REGRESSED, and of IMPROVED, is held by Holm's steps.
+    """A verdict with its figures for each case of a suite; of logarithms.
 
     Args:
         tolerances: slower by this share is not a regression, as 0.02; one a case.
         worst: a case passes when it is surely less slow than this share, as 0.05; one a case.
     """
-    margins = [math.log1p(tolerance) for tolerance in tolerances]
-    regressed = holm([upper_p(each, margin) for each, margin in zip(found, margins, strict=True)])
-    improved = improvements(found, tolerances)
+    verdicts = decide(found, [math.log1p(share) for share in tolerances], [math.log1p(share) for share in worst])
     return [
-        figures(
-            each,
-            _verdict(each, regressed[index], improved[index], worst[index]),
-            tolerances[index],
-            minimum_detectable(each, tolerances[index], ALPHA / len(found)),
-        )
+        figures(each, verdict, tolerance, minimum_detectable(each, tolerance, ALPHA / len(found)))
+        for each, verdict, tolerance in zip(found, verdicts, tolerances, strict=True)
+    ]
+
+
+def decide(found: Sequence[Difference], margins: Sequence[float], bounds: Sequence[float]) -> list[Verdict]:
+    """A verdict for each case of a suite; the family-wise error of REGRESSED, and of IMPROVED, is held by Holm's steps.
+
+    Args:
+        margins: more by this is not a regression; in the unit of the differences, one a case.
+        bounds: a case passes when it is surely less than this; likewise.
+    """
+    regressed = holm([upper_p(each, margin) for each, margin in zip(found, margins, strict=True)])
+    improved = _improved(found, margins)
+    return [
+        Verdict.REGRESSED if regressed[index] else Verdict.IMPROVED if improved[index] else _below(each, bounds[index])
         for index, each in enumerate(found)
     ]
 
 
 def improvements(found: Sequence[Difference], tolerances: Sequence[float]) -> list[bool]:
     """Which cases are faster by more than their tolerance, the family-wise error held by Holm's steps."""
-    return holm([upper_p(turned(each), math.log1p(share)) for each, share in zip(found, tolerances, strict=True)])
+    return _improved(found, [math.log1p(share) for share in tolerances])
+
+
+def _improved(found: Sequence[Difference], margins: Sequence[float]) -> list[bool]:
+    return holm([upper_p(turned(each), margin) for each, margin in zip(found, margins, strict=True)])
 
 
 def figures(found: Difference, verdict: Verdict, tolerance: float, detectable: float) -> Judged:
     """A verdict with the numbers behind it."""
-    reach = _quantile(0.975, found.freedom) * found.error
+    low, high = interval(found)
     return Judged(
         verdict=verdict,
         ratio=math.exp(found.mean),
-        low=math.exp(found.mean - reach),
-        high=math.exp(found.mean + reach),
+        low=math.exp(low),
+        high=math.exp(high),
         p=upper_p(found, math.log1p(tolerance)),
         minimum_detectable=detectable,
         launches=found.launches,
     )
 
 
-def _verdict(found: Difference, regressed: bool, improved: bool, worst: float) -> Verdict:
-    if regressed or improved:
-        return Verdict.REGRESSED if regressed else Verdict.IMPROVED
-    return passed(found, worst)
+def interval(found: Difference) -> tuple[float, float]:
+    """The two-sided 95 % interval of the mean."""
+    reach = _quantile(0.975, found.freedom) * found.error
+    return found.mean - reach, found.mean + reach
 
 
 def passed(found: Difference, worst: float) -> Verdict:
-    """PASS where a case is surely, with 95 %, less slow than `worst`; else INCONCLUSIVE."""
-    bound = found.mean + _quantile(0.95, found.freedom) * found.error
-    return Verdict.PASS if bound < math.log1p(worst) else Verdict.INCONCLUSIVE
+    """PASS where a case is surely, with 95 %, less slow than the share `worst`; else INCONCLUSIVE."""
+    return _below(found, math.log1p(worst))
+
+
+def _below(found: Difference, bound: float) -> Verdict:
+    highest = found.mean + _quantile(0.95, found.freedom) * found.error
+    return Verdict.PASS if highest < bound else Verdict.INCONCLUSIVE
 
 
 def upper_p(found: Difference, margin: float) -> float:
@@ -153,17 +175,22 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
 
 def minimum_detectable(found: Difference, tolerance: float, alpha: float) -> float:
     """The slowdown, as a ratio, that a test at level `alpha` with this noise would call REGRESSED with 80 % power."""
+    return math.exp(detectable(found, math.log1p(tolerance), alpha))
+
+
+def detectable(found: Difference, margin: float, alpha: float) -> float:
+    """The difference that such a test would call more than `margin` with 80 % power, in the differences' own unit."""
     from scipy.optimize import brentq
     from scipy.stats import nct
 
     if found.error == 0:
-        return 1 + tolerance
+        return margin
     critical = _quantile(1 - alpha, found.freedom)
 
     def lacking(shift: float) -> float:
         return float(nct.sf(critical, found.freedom, shift)) - POWER
 
-    return math.exp(math.log1p(tolerance) + brentq(lacking, 0.0, 10.0 * (critical + 1.0)) * found.error)
+    return margin + float(brentq(lacking, 0.0, 10.0 * (critical + 1.0))) * found.error
 
 
 def common_shift(found: Sequence[Difference]) -> tuple[float, float, float] | None:

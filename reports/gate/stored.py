@@ -4,10 +4,11 @@ It is weaker than pairs measured side by side, for the machine may have changed 
 of the same machine and the same way of measuring are held together.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.records.record import Launch, Record, Status
+from reports.gate import memory
 from reports.gate.statistics import FEWEST_LAUNCHES, Verdict, common_shift, difference, judge
 from reports.gate.verdicts import TOLERANCE, Gate, Row, in_order
 from reports.results import frames
@@ -15,7 +16,6 @@ from reports.results.frames import Results
 from suites.errors import NoBaseError
 
 WORST = 0.05
-MEASURES = ("time", "memory")
 METHOD = (
     "Welch's test on the launches' medians, family-wise error 5 % by Holm's steps; weaker than pairs measured side by "
     "side: what changed on the machine between the two runs is not told from the code"
@@ -31,10 +31,9 @@ def judged(base_path: Path, head_path: Path, tolerance: float = TOLERANCE, worst
     """
     base, head = frames.results(base_path), frames.results(head_path)
     rows, pairs = list(_unpaired(base, head)), _pairs(base, head)
-    for measure in MEASURES:
-        with frames.damage_named(head_path):
-            rows += _family(pairs, measure, tolerance, worst)
-    times = [difference(*_values(pair, "time")) for pair in pairs if _enough(pair, "time")]
+    with frames.damage_named(head_path):
+        rows += [*_times(pairs, tolerance, worst), *_memory(pairs, tolerance)]
+    times = [difference(*_medians(pair)) for pair in pairs if _enough(pair)]
     return Gate(in_order(rows), common_shift(times), tolerance, METHOD, str(base_path), str(head_path))
 
 
@@ -60,7 +59,7 @@ def _unpaired(base: Results, head: Results) -> Iterator[Row]:
             yield Row(case, "time", Verdict.MISSING, reason=gone)
         elif _measured(after) and not _measured(before):
             yield Row(case, "time", Verdict.NEW, reason="not measured in base")
-        elif before is not None and after is not None and _measured(before) and not _enough((before, after), "time"):
+        elif before is not None and after is not None and _measured(before) and not _enough((before, after)):
             counts = " and ".join(str(len(_launches(record))) for record in (before, after))
             yield Row(
                 case, "time", Verdict.INCOMPARABLE,
@@ -80,17 +79,23 @@ def _pairs(base: Results, head: Results) -> list[tuple[Record, Record]]:
     return [(record, after[record.id]) for record in base.records if _measured(record) and record.id in after]
 
 
-def _family(pairs: Sequence[tuple[Record, Record]], measure: str, tolerance: float, worst: float) -> Iterator[Row]:
-    """One measure of all cases: a family of its own."""
-    there = [pair for pair in pairs if _enough(pair, measure)]
-    if not there:
-        return
-    differences = [difference(*_values(pair, measure)) for pair in there]
+def _times(pairs: Sequence[tuple[Record, Record]], tolerance: float, worst: float) -> Iterator[Row]:
+    """Times of all cases: a family of its own, as memory is another."""
+    there = [pair for pair in pairs if _enough(pair)]
+    differences = [difference(*_medians(pair)) for pair in there]
     found = judge(differences, [tolerance] * len(there), [worst] * len(there))
     for (before, after), figures in zip(there, found, strict=True):
         noisy = tuple(reason for record in (before, after) for reason in _noisy(record))
-        noisy = noisy if measure == "time" else ()
-        yield Row(before.id, measure, figures.verdict, figures, noisy=noisy, tolerance=tolerance)
+        yield Row(before.id, "time", figures.verdict, figures, noisy=noisy, tolerance=tolerance)
+
+
+def _memory(pairs: Sequence[tuple[Record, Record]], tolerance: float) -> list[Row]:
+    peaks = {before.id: (_peaks(before), _peaks(after)) for before, after in pairs}
+    return memory.unpaired_rows(peaks, dict.fromkeys(peaks, tolerance))
+
+
+def _peaks(record: Record) -> list[float]:
+    return [float(launch.peak_bytes) for launch in _launches(record) if launch.peak_bytes is not None]
 
 
 def _launches(record: Record) -> tuple[Launch, ...]:
@@ -101,18 +106,17 @@ def _noisy(record: Record) -> tuple[str, ...]:
     return record.sampling.noisy if record.sampling else ()
 
 
-def _values(pair: tuple[Record, Record], measure: str) -> tuple[list[float], list[float]]:
-    """One number a launch, of base and of head."""
-    read: Mapping[str, str] = {"time": "median_seconds", "memory": "peak_bytes"}
+def _medians(pair: tuple[Record, Record]) -> tuple[list[float], list[float]]:
+    """One time a launch, of base and of head."""
     first, second = (
-        [float(value) for launch in _launches(record) if (value := getattr(launch, read[measure])) is not None]
+        [float(launch.median_seconds) for launch in _launches(record) if launch.median_seconds is not None]
         for record in pair
     )
     return first, second
 
 
-def _enough(pair: tuple[Record, Record], measure: str) -> bool:
-    return all(len(values) >= FEWEST_LAUNCHES and min(values) > 0 for values in _values(pair, measure))
+def _enough(pair: tuple[Record, Record]) -> bool:
+    return all(len(values) >= FEWEST_LAUNCHES and min(values) > 0 for values in _medians(pair))
 
 
 def require_baseline(path: Path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from bench.records.pair import Entry
+from reports.gate.report import DECIDING
 from reports.gate.statistics import Verdict
 from reports.page.plots import COLOURS, SYMBOLS, Figure, layout, plot, points
 from suites.errors import DlhwError
@@ -22,8 +23,12 @@ LOOKS = {
     Verdict.PASS: (COLOURS[0], "circle"),
 }  # fmt: skip
 FIGURES = ("change", "change_low", "change_high", "smallest_seen")
-"""In percent."""
-ROW = ("verdict", "case", "measure", *FIGURES, "p", "pairs", "reason")
+"""In percent; of memory only where base takes enough for a ratio."""
+BYTES = ("change_bytes", "low_bytes", "high_bytes", "seen_bytes")
+"""Of memory: head less base."""
+ROW = ("verdict", "case", "measure", *FIGURES, *BYTES, "p", "pairs", "reason")
+OCTETS_ROW = ("verdict", "case", *BYTES, "p", "pairs")
+CONTROL_ROW = ("verdict", "case", "measure", *FIGURES, "p", "pairs", "reason")
 CONFIRMATION = 2
 PAIR = ("case", "what", "stage", "pair", "change", "injected", "disturbed_turns", "turns", "reason")
 
@@ -68,7 +73,7 @@ def load(path: Path) -> GateFile:
         return GateFile(
             path=path,
             verdict=f"{data['verdict']}: {counts}",
-            sentences=tuple(filter(None, [data["invalid"], *data["notes"]])),
+            sentences=tuple(filter(None, [data["invalid"], _certain(data), *data["notes"]])),
             facts=tuple((name, str(data[name])) for name in ("base", "head", "method", "tolerance", "exit_code")),
             rows=pd.DataFrame(map(_row, data["rows"]), columns=list(ROW)),
             controls=pd.DataFrame(map(_row, data["controls"]), columns=list(ROW)),
@@ -80,8 +85,16 @@ def load(path: Path) -> GateFile:
         raise DlhwError(f"{path}: this gate's file is damaged ({type(error).__name__}: {error})") from error
 
 
+def _certain(data: Mapping[str, Any]) -> str:
+    """What decides though times are INVALID."""
+    verdicts = {row["verdict"] for row in data["rows"]}
+    found = [f"{row['case']} {row['measure']} {row['verdict']}" for row in data["rows"] if row["verdict"] in DECIDING]
+    invalid = data["invalid"] or Verdict.INVALID in verdicts
+    return f"Certain, though times are INVALID: {'; '.join(found)}" if found and invalid else ""
+
+
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    found = row["figures"] or {}
+    found, octets = row["figures"] or {}, row.get("bytes") or {}
     return {
         "verdict": str(Verdict(row["verdict"])),
         "case": str(row["case"]),
@@ -90,6 +103,10 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
         "change_low": _percent(found.get("low")),
         "change_high": _percent(found.get("high")),
         "smallest_seen": _percent(found.get("seen")),
+        "change_bytes": octets.get("difference"),
+        "low_bytes": octets.get("low"),
+        "high_bytes": octets.get("high"),
+        "seen_bytes": octets.get("seen"),
         "p": found.get("p"),
         "pairs": min(found["launches"]) if found else None,
         "reason": "; ".join([*filter(None, [row["reason"]]), *row["noisy"]]),
@@ -125,14 +142,22 @@ def figures(files: Sequence[GateFile]) -> list[Figure]:
 def _figures(file: GateFile, number: int) -> Iterator[Figure]:
     finding = " ".join([f"{file.verdict}.", *(f"{sentence}." for sentence in file.sentences)])
     yield Figure(
-        f"gate-{number}", f"Is head slower? ({file.path.name})", finding, _forest(file.rows, "time"), file.rows, ROW,
+        f"gate-{number}", f"Is head slower? ({file.path.name})", finding, _forest(file.rows, TIME), file.rows, ROW,
         "Change of time, head over base, with its 95 % interval; open diamonds are the minimum detectable slowdowns "
         "(MDE), which would have been called REGRESSED four times in five.",
     )  # fmt: skip
+    octets = file.rows[file.rows["change_bytes"].notna()]
+    if not octets.empty:
+        yield Figure(
+            f"gate-{number}-memory", f"Does head take more memory? ({file.path.name})", "",
+            _forest(octets, MEMORY), octets, OCTETS_ROW,
+            "Peak memory, head less base, in bytes, with its 95 % interval; open diamonds are what would have been "
+            "called REGRESSED four times in five.", share=f"gate-{number}",
+        )  # fmt: skip
     if not file.controls.empty:
         yield Figure(
             f"gate-{number}-controls", f"Did the gate see what is known? ({file.path.name})", "",
-            _forest(file.controls, ""), file.controls, ROW,
+            _forest(file.controls, CONTROLS), file.controls, CONTROL_ROW,
             "Base against itself should show nothing, base against a slowed base what was put in.",
         )  # fmt: skip
     if not file.pairs.empty:
@@ -143,11 +168,32 @@ def _figures(file: GateFile, number: int) -> Iterator[Figure]:
         )  # fmt: skip
 
 
-def _forest(rows: pd.DataFrame, measure: str) -> go.Figure:
+@dataclass(frozen=True)
+class _Forest:
+    """What of rows a forest shows.
+
+    Attributes:
+        columns: the value, its interval, and what would have been seen; the last is empty where it is not shown.
+        measure: of the rows that are shown; empty for all.
+    """
+
+    title: str
+    columns: tuple[str, str, str, str]
+    measure: str = ""
+
+
+CHANGE_TITLE = "change of time, %"
+TIME = _Forest(CHANGE_TITLE, FIGURES, "time")
+CONTROLS = _Forest(CHANGE_TITLE, (*FIGURES[:3], ""))
+MEMORY = _Forest("change of peak memory, bytes", BYTES, "memory")
+
+
+def _forest(rows: pd.DataFrame, what: _Forest) -> go.Figure:
     """Cases by their change; a colour and a symbol for each verdict."""
-    shown = rows[rows["change"].notna()]
-    if measure:
-        shown = shown[shown["measure"] == measure]
+    value, low, high, seen = what.columns
+    shown = rows[rows[value].notna()]
+    if what.measure:
+        shown = shown[shown["measure"] == what.measure]
     traces = []
     for verdict, (colour, symbol) in LOOKS.items():
         own = shown[shown["verdict"] == str(verdict)]
@@ -155,14 +201,14 @@ def _forest(rows: pd.DataFrame, measure: str) -> go.Figure:
         if not own.empty:
             traces.append(
                 points(
-                    own, "change", "case", name=str(verdict), low="change_low", high="change_high", across=True,
-                    mode="markers", marker=marker,
+                    own, value, "case", name=str(verdict), low=low, high=high, across=True, mode="markers",
+                    marker=marker,
                 )
             )  # fmt: skip
-    if measure and not shown.empty:
+    if seen and not shown.empty:
         marker = {"color": COLOURS[7], "symbol": "diamond-open", "size": 8}
-        traces.append(points(shown, "smallest_seen", "case", name="minimum detectable", mode="markers", marker=marker))
-    return plot(traces, layout("change of time, %", ""))
+        traces.append(points(shown, seen, "case", name="minimum detectable", mode="markers", marker=marker))
+    return plot(traces, layout(what.title, ""))
 
 
 def _over_time(pairs: pd.DataFrame) -> go.Figure:
@@ -174,4 +220,4 @@ def _over_time(pairs: pd.DataFrame) -> go.Figure:
         looks = {"color": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 7}
         name = f"{case}, {what}{', confirmation' if stage == CONFIRMATION else ''}"
         traces.append(points(own, "pair", "change", name=name, mode="lines+markers", marker=looks))
-    return plot(traces, layout("pair", "change of time, %"))
+    return plot(traces, layout("pair", CHANGE_TITLE))

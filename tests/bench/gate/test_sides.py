@@ -80,6 +80,33 @@ def test_each_checkout_has_its_own_suite(repository, tmp_path, monkeypatch):
     assert suite_of(base, "smoke", ()).name == "smoke"
 
 
+def test_submodules_that_a_side_does_not_have_are_said_in_one_line(repository, tmp_path):
+    for name in ("libs/a", "libs/b"):
+        link(repository, name)
+    git(repository, "commit", "-qm", "modules")
+    base, head = both(repository, tmp_path)
+    remedy = "not in this clone (git submodule update --init --recursive)"
+    assert base.lacks == (f"base: without submodules libs/a, libs/b, {remedy}",)
+    assert replace(head, missing=("libs/a",)).lacks == (f"head: without submodule libs/a, {remedy}",)
+    assert replace(head, missing=()).lacks == ()
+
+
+def test_pointers_in_the_place_of_files_are_said_in_one_line(repository, tmp_path):
+    (repository / ".gitattributes").write_text("*.pt filter=lfs\n")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n"
+    commit(repository, "weights", **{"a.pt": pointer.format(1), "b.pt": pointer.format(2)}, other=pointer.format(3))
+    base, head = both(repository, tmp_path)
+    remedy = "(git lfs install; git lfs pull)"
+    assert base.lacks == (f"base: Git LFS has left its pointers in the place of 2 files, a.pt for one {remedy}",)
+    assert head.pointers == ("a.pt", "b.pt")
+
+
+def link(repository, name):
+    """What a clone without its submodules has: an empty folder, and the commit that should be in it."""
+    (repository / name).mkdir(parents=True)
+    git(repository, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},{name}")
+
+
 def test_a_suite_that_a_checkout_does_not_have_is_none(repository, tmp_path, monkeypatch):
     monkeypatch.chdir(repository)
     (repository / "perf" / "new.toml").write_text(SUITE.format(2))
