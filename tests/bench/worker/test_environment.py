@@ -196,6 +196,13 @@ def test_a_missing_compiler_is_told_beforehand(tmp_path):
     assert problems["cpu"].startswith("torch.compile needs a C++ compiler (g++ or clang++, or CXX naming one)")
 
 
+@pytest.mark.parametrize("name", ["TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE"])
+def test_a_compiler_that_is_switched_off_is_told_beforehand_for_every_device(monkeypatch, name):
+    monkeypatch.setenv(name, "1")
+    problems = environment._compile_problems()
+    assert problems["cpu"] == problems["cuda"] == f"torch.compile is switched off: {name}=1 is in the environment"
+
+
 CACHE = "/sys/devices/system/cpu/cpu0/cache"
 
 

@@ -14,6 +14,8 @@ from reports.cli import app
 from suites.axes import Machine
 from suites.case import Budget, Case
 from suites.errors import DlhwError
+from tests.support import own_nets
+from tests.support.runner import ROOT
 
 BOX = Machine(devices=("cpu",), threads=2)
 GPUS = Machine(devices=("cpu", "cuda:0", "cuda:1"), threads=8)
@@ -176,6 +178,26 @@ def test_a_net_by_itself_is_the_usual_case():
     chosen = layers.case_for("torchvision:resnet50", ["mode=training", "threads=1", "batch_size=2"], "smoke", BOX)
     assert chosen.id == "torchvision:resnet50-training-b2-fp32-contiguous-eager-cpu-t1"
     assert layers.case_for(CASE.id, [], "smoke", BOX) == CASE
+
+
+def test_a_net_of_ones_own_is_found_by_name_or_id_in_its_suite(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(own_nets.suite(["TwoInputs"], {"TwoInputs": "inputs = [{shape = [3, 16, 16]}, {shape = []}]"}))
+    chosen = ["mode=training", "batch_size=2"]
+    found = layers.case_for(f"{own_nets.HERE}:TwoInputs", chosen, str(path), BOX)
+    assert [each.shape for each in found.signature.inputs] == [(3, 16, 16), ()]
+    name = f"{own_nets.HERE}:TwoInputs@3x16x16+1-training-b1-fp32-contiguous-eager-cpu-t2"
+    assert layers.case_for(name, [], str(path), BOX).signature == found.signature
+    with pytest.raises(DlhwError, match="what this net is called with stands in its suite file"):
+        layers.case_for(name, [], "smoke", BOX)
+
+
+def test_the_layers_of_a_net_of_ones_own_count_what_the_case_counts():
+    case = Case.parse(f"{own_nets.HERE}:Attention@3x16x16-training-b4-fp32-contiguous-eager-cpu-t1")
+    with Worker(folder=ROOT) as worker:
+        launcher = Launcher(worker)
+        rows = launcher.layers(case, BUDGET)["rows"]
+        assert sum(row["flops"] for row in rows) == 4 * launcher.reference(case)["step_flops_per_image"]
 
 
 @pytest.mark.parametrize(
