@@ -104,7 +104,7 @@ def gate(shop, tmp_path):
 
 def run(gate, *arguments):
     out = gate.journal.with_name("gate.json")
-    done = gate.run("--journal", gate.journal, "--json", out, "--pairs", 3, *arguments)
+    done = gate.run("--journal", gate.journal, "--json", out, "--pairs", 3, "--tolerance", "90%", *arguments)
     found = json.loads(out.read_text()) if out.exists() else None
     return done, found
 
@@ -183,7 +183,7 @@ def wait_for_entries(journal, count, process):
 
 
 def test_what_was_measured_outlives_a_kill_and_an_interruption_and_another_copy_is_not_gone_on_with(gate, shop):
-    arguments = ("--base", "HEAD", "--journal", gate.journal, "--pairs", 3)
+    arguments = ("--base", "HEAD", "--journal", gate.journal, "--pairs", 3, "--tolerance", "90%")
     process = gate.start(*arguments)
     wait_for_entries(gate.journal, 2, process)
     process.kill()
