@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.machine import host
 from bench.records.messages import PROTOCOL, Event, Operation
 from bench.records.record import plain
 from bench.worker.compiler_cache import separate_cache
@@ -75,7 +76,7 @@ class Server:
         import torch
 
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        with self._events.phase("warming the compiler"):
+        with self._events.phase("warming the compiler"), host.all_cores():
             torch.compile(torch.sigmoid)(torch.randn(64))
         return {"cache": cache}
 

@@ -9,7 +9,6 @@ import gc
 import importlib
 import json
 import math
-import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +77,7 @@ class Slices:
     def __init__(self, events: Events, cases: Sequence[Mapping[str, Any]], fresh_cache: Callable[[], None]) -> None:
         self._events, self._cases, self._fresh_cache = events, cases, fresh_cache
         self._peak = memory.host_peak()
-        self._cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else frozenset()
+        self._cores = host.CORES
         self._held_bytes = 0
         self._loaded = ExitStack()
         self._ready: Ready | None = None
