@@ -3,8 +3,10 @@
 import itertools
 import os
 import platform
+import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,9 @@ def _compile_problems() -> dict[str, str]:
         cpp_builder.get_cpp_compiler()
     except (exc.InvalidCxxCompiler, OSError, RuntimeError):
         problems["cpu"] = "torch.compile needs a C++ compiler (g++ or clang++, or CXX naming one), and finds none"
+    for folder in (tempfile.gettempdir(), str(Path(torch.__file__).parent)):
+        if re.search(r"\s", folder):
+            problems["cpu"] = f"torch.compile cannot work in a folder with spaces in its name: {folder!r}"
     from torch.utils._triton import has_triton_package
 
     if not has_triton_package():

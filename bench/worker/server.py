@@ -29,6 +29,7 @@ class Server:
         self._events.emit(Event.STARTED, pid=os.getpid())
         operations: dict[str, Callable[..., dict[str, Any]]] = {
             Operation.DESCRIBE: self._describe,
+            Operation.TRACE: self._trace,
             Operation.PREPARE: self._prepare,
             Operation.WARM_COMPILER: self._warm_compiler,
             Operation.MEASURE: self._measure,
@@ -51,7 +52,14 @@ class Server:
             "environment": environment.describe(architectures),
             "worker": str(Path(__file__).resolve()),
             "protocol": PROTOCOL,
+            "operations": list(Operation),
         }
+
+    def _trace(self, names: list[str]) -> dict[str, Any]:
+        from bench.worker import origins
+
+        with self._events.phase("importing"):
+            return {"origins": origins.trace(names)}
 
     def _prepare(self, architecture: str, input_shape: list[int], mode: Any, images: int, path: str) -> dict[str, Any]:
         import torch

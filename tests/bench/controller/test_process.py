@@ -53,7 +53,8 @@ def chatters():
 
 
 def tears():
-    results = int(sys.argv[sys.argv.index("--results") + 1])
+    opened = [int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2]
+    results = next(one for one in opened if "pipe:" in os.path.realpath(f"/proc/self/fd/{{one}}"))
     os.write(results, b'{{"event": "result", "id": "torn')
     os.kill(os.getpid(), signal.SIGKILL)
 
