@@ -44,7 +44,8 @@ def set_aside(variables: Mapping[str, str]) -> tuple[str, ...]:
 def changing_times(variables: Mapping[str, str]) -> tuple[str, ...]:
     """`NAME=value` of those that it is given, and that change how long a step takes."""
     names = (name for name in _named(variables, CHANGES_TIMES) if variables[name] != WITHOUT_EFFECT.get(name))
-    return tuple(f"{name}={variables[name]}" for name in names if name not in OURS)
+    gone = {*OURS, *set_aside(variables)}
+    return tuple(f"{name}={variables[name]}" for name in names if name not in gone)
 
 
 def for_worker(variables: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from bench.controller import variables
 from bench.machine import cache
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGURATION = Path(__file__).with_name("run.ini")
+CONFIGURATION = ROOT / "bench" / "sweep" / "run.ini"
 PYTESTS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DEBUG", "PYTEST_THEME", "PYTEST_THEME_MODE")
 """Variables that steer pytest. Those of xdist are left: in a worker of its, nothing can be measured."""
 

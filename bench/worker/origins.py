@@ -49,7 +49,7 @@ def _is_theirs(filename: str) -> bool:
 
 def _exit(end: SystemExit) -> str:
     """As the interpreter has it: None is 0, a number itself, and words are told and are 1."""
-    code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    code = int(end.code) if isinstance(end.code, int) else 0 if end.code is None else 1
     words = "" if isinstance(end.code, int | None) else f": {end.code}"
     return f"exits when it is imported; exit code {code}{words}"
 

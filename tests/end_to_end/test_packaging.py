@@ -59,12 +59,12 @@ def dlhw(*arguments, **where):
 def test_the_wheel_holds_the_three_packages_and_all_suites(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"bench", "suites", "reports", "dlhw"}
-    packed = {name for name in names if name.endswith((".py", ".toml"))}
+    packed = {name for name in names if name.endswith((".py", ".toml", ".ini"))}
     assert packed == {
         str(path.relative_to(ROOT))
         for package in ("bench", "suites", "reports")
         for path in (ROOT / package).rglob("*")
-        if path.suffix in {".py", ".toml"}
+        if path.suffix in {".py", ".toml", ".ini"}
     }
 
 
