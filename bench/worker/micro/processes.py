@@ -215,6 +215,7 @@ def _torchrun(order: Order, folder: Path, budget: Budget, limit_seconds: float) 
     ]  # fmt: skip
     variables = {name: value for name, value in os.environ.items() if name not in BINDING}
     variables["OMP_NUM_THREADS"] = str(order.case.threads)
+    variables["PYTHONSAFEPATH"] = "1"  # a package `bench` in the person's own folder is not the ranks'
     with host.all_cores():
         ended = subprocess.run(command, env=variables, stderr=subprocess.PIPE, text=True, check=False)
     answer = folder / "answer.json"

@@ -14,7 +14,7 @@ ARGUMENTS = ["--suite", "smoke", "-k", "b1"]
     [
         ([*command.options(Path("/a b")), *ARGUMENTS], ("dlhw run", ARGUMENTS)),
         ([Path("bench"), *ARGUMENTS], ("pytest", ["bench", *ARGUMENTS])),
-        ([*command.options(Path("/elsewhere")), *ARGUMENTS], ("pytest", [*command.options(Path("/elsewhere")), *ARGUMENTS])),
+        (command.options(Path("/b")), ("pytest", command.options(Path("/b")))),
         (command.options(Path("/a b")), ("dlhw run", [])),
     ],
 )  # fmt: skip

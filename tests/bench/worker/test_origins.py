@@ -40,7 +40,7 @@ def test_each_name_of_a_module_is_looked_for(module):
         ("raise ValueError('a\\nb')", "ValueError: a (theirs.py:1)"),
         ("\n\nassert False", "AssertionError (theirs.py:3)"),
         ("net = (", "SyntaxError: '(' was never closed (theirs.py, line 1)"),
-        ("import theirs.inner", "ModuleNotFoundError: No module named 'theirs.inner'; 'theirs' is not a package (theirs.py:1)"),
+        ("import no.such", "ModuleNotFoundError: No module named 'no' (theirs.py:1)"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt (theirs.py:1)"),
         ("def f(): f()\nf()", "RecursionError: maximum recursion depth exceeded (theirs.py:1)"),
         ("import sys; sys.exit(True)", "theirs exits when it is imported; exit code 1"),
