@@ -10,6 +10,7 @@ import reports.analysis.cli as analysis
 import reports.gate.cli as gate
 import reports.page.cli as page
 import reports.results.cli as results
+from bench.sweep import command, streams
 from suites.errors import DlhwError
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -21,9 +22,7 @@ def run(context: typer.Context) -> NoReturn:
     Every option of pytest, pytest-benchmark and dlhw is passed on, as in
     dlhw run --suite smoke --benchmark-json results.json; dlhw run --help shows them all.
     """
-    command = ["-P", "-m", "pytest", "-p", "bench.sweep.plugin", "--pyargs", "bench", *context.args]
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - our own interpreter
+    command.run(context.args)
 
 
 app = typer.Typer(
@@ -31,16 +30,17 @@ app = typer.Typer(
     help="What does this piece of hardware do for deep learning? Numbers that can be trusted.",
 )  # fmt: skip
 app.command(context_settings=PASS_ON)(run)
-for command in (
+for each in (
     analysis.doctor, results.suites, results.table, analysis.roofline, analysis.findings, analysis.explain,
     page.report, analysis.advise, analysis.compare, gate.gate, analysis.layers, results.recover,
 ):  # fmt: skip
-    app.command()(command)
+    app.command()(each)
 app.add_typer(results.imports, name="import")
 
 
 def main() -> None:
     """Run the command; a mistake that a person can mend is one line on stderr and exit code 2."""
+    streams.make_writable()
     try:
         try:
             app()

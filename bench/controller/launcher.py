@@ -11,8 +11,9 @@ from typing import Any
 from bench.controller.combine import combine
 from bench.controller.process import START_LIMIT_SECONDS, Reply, Worker
 from bench.machine import sensors
+from bench.records.messages import Operation
 from bench.records.record import Outcome, Record, Status
-from suites.architectures import TORCHVISION, default_input_shape
+from suites.architectures import TORCHVISION, default_input_shape, is_own, module_of
 from suites.case import Budget, Case
 from suites.cases import AnyCase
 from suites.errors import DlhwError
@@ -43,6 +44,7 @@ class Launcher:
         self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
         self._compiler_cache: str | None = None
         self._devices: dict[str, Mapping[str, Any]] = {}
+        self._broken: dict[str, tuple[str, str]] = {}
 
     def describe(self, architectures: Sequence[str] = ()) -> dict[str, Any]:
         """The machine, as the measuring process sees it.
@@ -50,15 +52,38 @@ class Launcher:
         Raises:
             DlhwError: it ended without an answer.
         """
-        reply = self._worker.request("describe", START_LIMIT_SECONDS, architectures=list(architectures))
-        if reply.result is None or "environment" not in reply.result:
-            raise DlhwError(f"the measuring process could not describe this machine:\n{reply.output}")
-        environment = reply.result["environment"]
+        own = [name for name in architectures if is_own(name)]
+        result = self._describe([name for name in architectures if name not in own])
+        environment = result["environment"]
+        if Operation.TRACE in result.get("operations", ()):
+            self._trace(own, environment)
+        elif own:  # a worker of before: it imports them all where it describes the machine
+            environment = self._describe(architectures)["environment"]
         devices = [device | sensors.facts_of(device) for device in environment["devices"]]
         self._devices = {device["name"]: device for device in devices}
         self._cores = environment["host"]["cores"]
-        told = {name: reply.result.get(name) for name in ("worker", "protocol")}
-        return dict(environment, devices=devices, **told)
+        broken = {name: reason for name, (reason, _) in self._broken.items()}
+        told = {name: result.get(name) for name in ("worker", "protocol")}
+        return dict(environment, devices=devices, broken_architectures=broken, **told)
+
+    def _describe(self, architectures: Sequence[str]) -> Mapping[str, Any]:
+        reply = self._worker.request("describe", START_LIMIT_SECONDS, architectures=list(architectures))
+        if reply.result is None or "environment" not in reply.result:
+            raise DlhwError(f"the measuring process could not describe this machine:\n{reply.output}")
+        return reply.result
+
+    def _trace(self, own: Sequence[str], environment: dict[str, Any]) -> None:
+        """Import the modules of own nets, each in a process of its own: one that fails hurts its own nets only."""
+        modules: dict[str, list[str]] = {}
+        for name in own:
+            modules.setdefault(module_of(name), []).append(name)
+        for module, names in modules.items():
+            reply = self._worker.request(Operation.TRACE, START_LIMIT_SECONDS, names=names)
+            found = (reply.result or {}).get("origins")
+            if found is None:
+                found = {"unknown": {}, "broken": dict.fromkeys(names, _end_of_import(module, reply))}
+            environment["unknown_architectures"] |= found["unknown"]
+            self._broken |= {name: (reason, reply.output) for name, reason in found["broken"].items()}
 
     def measure(
         self, case: AnyCase, budget: Budget, *, once: bool = False, earlier: Sequence[Record] = ()
@@ -81,6 +106,9 @@ class Launcher:
     def launch(self, case: AnyCase, budget: Budget, number: int, *, once: bool = False) -> tuple[Record, str]:
         """Measure `case` by launch `number`, counted from 0, alone; energy is counted in the first one only."""
         start = time.perf_counter()
+        reason, words = self._broken.get("" if isinstance(case, Micro) else case.architecture, ("", ""))
+        if reason:
+            return Record(id=case.id, case=case.to_json(), outcome=Outcome(Status.FAILED, reason)), words
         operation, arguments = self._request_for(case)
         if isinstance(operation, Outcome):
             return Record(id=case.id, case=case.to_json(), outcome=operation), self._worker.last_words
@@ -202,6 +230,15 @@ def outcome_of(reply: Reply, limit_seconds: float) -> Outcome:
         return Outcome(Status.OUT_OF_MEMORY, f"killed by the kernel for want of memory, while {reply.phase}")
     last = reply.output.splitlines()[-1:] or ["it printed nothing"]
     return Outcome(Status.CRASHED, f"{ending(reply.exit_code)} while {reply.phase}; last words: {last[0]}")
+
+
+def _end_of_import(module: str, reply: Reply) -> str:
+    """What became of a process that imported a module, and told nothing."""
+    if reply.timed_out:
+        return f"{module} does not come to an end when it is imported; killed after {START_LIMIT_SECONDS:g} s"
+    if reply.exit_code is not None and reply.exit_code >= 0:
+        return f"{module} exits when it is imported; exit code {reply.exit_code}"
+    return f"{module} ends its process when it is imported: {ending(reply.exit_code)}"
 
 
 def ending(exit_code: int | None) -> str:

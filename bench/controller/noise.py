@@ -52,6 +52,7 @@ def disturbances(record: Record, budget: Budget, cores: int) -> dict[str, str]:
     found = {
         "warm-up": "" if launch.steady else f"no steady state within {budget.warmup_seconds:g} s of warm-up",
         "steal": _stolen(launch, budget),
+        "quota": throttled(launch, budget.precision),
         "load": "" if record.case.get("processes", 1) > 1 else co_running(launch, cores - threads, window),
         "switches": _switches(launch, threads, window),
         "drift": _drift(record.seconds, budget),
@@ -119,6 +120,14 @@ def _stolen(launch: Launch, budget: Budget) -> str:
 def steal(share: float) -> str:
     """What a stolen share of the cores' time is called."""
     return f"steal {100 * share:.0f}%: the hypervisor gave that share of the cores' time to others"
+
+
+def throttled(launch: Launch, allowed: float) -> str:
+    """For how long the quota of a cgroup stopped the process; empty where that is little."""
+    share = launch.throttled_share
+    if share is None or share <= allowed:
+        return ""
+    return f"the cgroup's CPU quota stopped the process for {100 * share:.0f}% of the time"
 
 
 def co_running(launch: Launch, free_cores: int, window_seconds: float) -> str:

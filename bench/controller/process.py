@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from bench.controller import variables
+from bench.machine import cache
 from bench.machine.sensors import Watch
 from bench.records.messages import Event
 from suites.errors import DlhwError
@@ -96,12 +98,16 @@ class Worker:
         root: the folder whose `bench` it is to import.
         folder: where a person's own nets lie, and the process's working folder; default: ours.
         preload: modules that the template imports once, for all of its children.
+
+    Raises:
+        DlhwError: there is no place for temporary files.
     """
 
     def __init__(
         self, *, python: str = sys.executable, root: Path = ROOT, fork: bool | None = None, preload: Sequence[str] = (),
         environment: Mapping[str, str] | None = None, folder: Path | None = None,
     ) -> None:  # fmt: skip
+        cache.temporary_folder()
         self._python = python
         self._root = root
         self._folder = folder or Path.cwd()
@@ -232,12 +238,8 @@ class Worker:
     def _variables(self) -> dict[str, str]:
         path = os.pathsep.join(map(str, (self._root, self._folder, self._folder / "src")))
         return {
-            **os.environ,
+            **variables.for_worker(os.environ),
             "PYTHONPATH": os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH")))),
-            "PYTHONUNBUFFERED": "1",
-            "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-            # numpy starts OpenBLAS' threads when it is imported, and a template with threads cannot be forked
-            "OPENBLAS_NUM_THREADS": "1",
             **self._environment,
         }
 

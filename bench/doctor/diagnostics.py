@@ -154,6 +154,17 @@ def thread_settings(variables: Mapping[str, str]) -> Diagnostic:
     return Diagnostic(name="thread settings", value=" ".join(f"{k}={v}" for k, v in variables.items()), facts=variables)
 
 
+def shell(dropped: Sequence[str], kept: Sequence[str]) -> Diagnostic:
+    """What else of the environment does not reach a measurement, or changes it."""
+    parts = [f"set aside: {', '.join(dropped)}"] if dropped else []
+    parts += [f"changes times: {', '.join(kept)}"] if kept else []
+    return Diagnostic(
+        name="environment", value="; ".join(parts) or "nothing that traces, logs or changes times",
+        verdict=Verdict.FACT if parts else Verdict.GOOD, facts={"set_aside": dropped, "changes_times": kept},
+        advice="what changes times is measured as it is: unset it, if that is not what you want" if kept else "",
+    )  # fmt: skip
+
+
 def governor(facts: Mapping[str, Any]) -> Diagnostic:
     """How the clock rate is chosen."""
     found = facts["governor"]

@@ -1,9 +1,11 @@
 """Examines a machine for `dlhw doctor`: `examine` is the flow. What the facts mean is in bench.doctor.diagnostics."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from bench.controller import variables
 from bench.controller.launcher import Launcher, outcome_of
 from bench.controller.process import Worker
 from bench.doctor import diagnostics
@@ -87,6 +89,7 @@ def _machine(environment: Mapping[str, Any], idle: Mapping[str, float | None]) -
     yield diagnostics.compiler(environment["compile_problems"], working)
     yield diagnostics.cores(facts)
     yield diagnostics.thread_settings(torch["environment"])
+    yield diagnostics.shell(variables.set_aside(os.environ), variables.changing_times(os.environ))
     yield diagnostics.governor(facts)
     yield diagnostics.co_running(idle, facts["cores"])
     yield diagnostics.steal(idle)

@@ -141,7 +141,7 @@ def disturbance(before: host.Moment, after: host.Moment, own_seconds: float, cor
     launch = Launch(samples=1, warmup_steps=0, steady=True, median_seconds=window, **rates)
     if (launch.stolen_share or 0.0) * cores > noise.OTHER_CORES:
         return noise.steal(launch.stolen_share or 0.0)
-    return noise.co_running(launch, cores - threads, window)
+    return noise.throttled(launch, noise.OTHER_CORES) or noise.co_running(launch, cores - threads, window)
 
 
 def _switches(result: Mapping[str, Any], rules: Rules) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,46 @@ from suites.errors import DlhwError
 
 
 def path_of(name: str) -> Path:
-    """The file that keeps `name`."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    """The file that keeps `name`: where XDG_CACHE_HOME says, else at home, else among temporary files.
+
+    Raises:
+        DlhwError: there is no folder for temporary files either, or somebody else has ours.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    if not base:
+        try:
+            base = str(Path.home() / ".cache")
+        except RuntimeError:  # no HOME, and a user whom the system does not know
+            base = str(_private(temporary_folder() / f"dlhw-cache-{os.getuid()}"))
     return Path(base) / "dlhw" / f"{name}.json"
+
+
+def temporary_folder() -> Path:
+    """Where temporary files go.
+
+    Raises:
+        DlhwError: there is no place for them.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise DlhwError("no folder for temporary files can be written to: name one in TMPDIR") from error
+
+
+def _private(folder: Path) -> Path:
+    """A folder in a place that others write to: theirs is not taken for ours.
+
+    Raises:
+        DlhwError: it is another's, or cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        owner = folder.lstat().st_uid
+    except OSError as error:
+        raise DlhwError(f"{folder}: {error.strerror}") from error
+    if owner != os.getuid() or folder.is_symlink():
+        raise DlhwError(f"{folder}: belongs to somebody else; name a folder of your own in XDG_CACHE_HOME")
+    return folder
 
 
 def read(name: str) -> Any:
@@ -23,9 +61,11 @@ def read(name: str) -> Any:
     path = path_of(name)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        if isinstance(error, PermissionError) and not os.access(path.parent, os.X_OK):
+            return None  # a home that is another's, as after `su`
         raise DlhwError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise damaged(name) from error

@@ -7,10 +7,17 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.machine import cgroup
+
+CORES = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset[int]()
+"""Cores that this process was given; empty where the system has no affinities.
+
+Read before anything imports torch: where OMP_PROC_BIND is set, its OpenMP binds the thread that loads it to one place.
+"""
 _STAT = Path("/proc/stat")
 
 
@@ -24,6 +31,7 @@ class Moment:
         all_seconds: busy, idle and stolen.
         own_seconds: of this process.
         own_switches: involuntary context switches of this process's threads.
+        throttled_seconds: in which a quota stopped this process's group, added up over cores.
     """
 
     at_seconds: float
@@ -32,6 +40,7 @@ class Moment:
     busy_seconds: float | None = None
     stolen_seconds: float | None = None
     all_seconds: float | None = None
+    throttled_seconds: float | None = None
 
 
 def moment(of_cores: Collection[int] | None = None) -> Moment:
@@ -44,21 +53,27 @@ def moment(of_cores: Collection[int] | None = None) -> Moment:
     cores = {}
     with contextlib.suppress(OSError, ValueError, IndexError):
         cores = _cores(_STAT.read_text(), of_cores)
-    return Moment(time.perf_counter(), own, usage.ru_nivcsw, **cores)
+    return Moment(time.perf_counter(), own, usage.ru_nivcsw, **cores, throttled_seconds=cgroup.throttled_seconds())
 
 
 def between(before: Moment, after: Moment) -> dict[str, float | None]:
-    """`stolen_share`, `other_cores` and `switches_per_second`, as `bench.records.record.Launch` has them."""
+    """What happened meanwhile, by the names that `bench.records.record.Launch` has for it."""
     seconds = after.at_seconds - before.at_seconds
     if seconds <= 0:
-        return {"stolen_share": None, "other_cores": None, "switches_per_second": None}
+        return dict.fromkeys(("stolen_share", "other_cores", "switches_per_second", "throttled_share"))
     every, stolen = _growth(before.all_seconds, after.all_seconds), _growth(before.stolen_seconds, after.stolen_seconds)
-    busy = _growth(before.busy_seconds, after.busy_seconds)
+    busy, own = _growth(before.busy_seconds, after.busy_seconds), after.own_seconds - before.own_seconds
     return {
         "stolen_share": stolen / every if stolen is not None and every else None,
-        "other_cores": None if busy is None else max(0.0, busy - (after.own_seconds - before.own_seconds)) / seconds,
+        "other_cores": None if busy is None else max(0.0, busy - own) / seconds,
         "switches_per_second": (after.own_switches - before.own_switches) / seconds,
+        "throttled_share": _share(_growth(before.throttled_seconds, after.throttled_seconds), own, seconds),
     }
+
+
+def _share(throttled: float | None, own: float, seconds: float) -> float | None:
+    """Of the window; of several threads at once, of the time in which they ran or would have."""
+    return None if throttled is None else throttled / max(seconds, own + throttled)
 
 
 def _cores(stat: str, of_cores: Collection[int] | None) -> dict[str, float]:
@@ -89,11 +104,8 @@ def end_with_parent(parent: int) -> None:
 
 def fastest_cores() -> tuple[int, ...]:
     """Cores that this process may use, without those of a processor's slower kind; empty where none can be chosen."""
-    if not hasattr(os, "sched_getaffinity"):
-        return ()
-    cores = sorted(os.sched_getaffinity(0))
-    hertz = {core: _highest_hertz(core) for core in cores}
-    return tuple(core for core in cores if hertz[core] == max(hertz.values()))
+    hertz = {core: _highest_hertz(core) for core in sorted(CORES)}
+    return tuple(core for core in hertz if hertz[core] == max(hertz.values()))
 
 
 def _highest_hertz(core: int) -> int:
@@ -108,3 +120,18 @@ def stay_on(cores: Collection[int]) -> None:
         for task in Path("/proc/self/task").iterdir():
             with contextlib.suppress(ProcessLookupError):  # a thread may have ended since
                 os.sched_setaffinity(int(task.name), cores)
+
+
+@contextlib.contextmanager
+def all_cores() -> Iterator[None]:
+    """Let this thread, and so what it starts, use all cores that the process was given: OpenMP may have bound it."""
+    if not CORES:
+        yield
+        return
+    bound = os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):  # some may have been taken away since
+        os.sched_setaffinity(0, CORES)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, bound)

@@ -16,6 +16,7 @@ class Operation(StrEnum):
     """What a measuring process can be asked for."""
 
     DESCRIBE = "describe"
+    TRACE = "trace"
     PREPARE = "prepare"
     WARM_COMPILER = "warm_compiler"
     MEASURE = "measure"

@@ -126,6 +126,7 @@ class Launch:
         stolen_share: of all cores' time, taken by the hypervisor for other machines.
         other_cores: how many cores' worth of time other processes used.
         switches_per_second: involuntary context switches: how often a thread had to make way for another.
+        throttled_share: of the window, in which the quota of a cgroup stopped the process.
         peak_bytes: of memory while sampling: of the accelerator where there is one, else of the process.
     """
 
@@ -138,6 +139,7 @@ class Launch:
     stolen_share: float | None = None
     other_cores: float | None = None
     switches_per_second: float | None = None
+    throttled_share: float | None = None
     peak_bytes: int | None = None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.records.record import Status, plain
-from bench.sweep import options, progress, results, terminal
+from bench.sweep import command, options, progress, results, streams, terminal
 from bench.sweep.stash import PROGRESS, RECORD, SWEEP, case_id_of, disabled, is_case, planned, start
 from bench.sweep.sweep import Sweep
 from suites import suite
@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sweep(mode): a test that stands for all cases of a mode")
     if not _measures(config):
         return
+    streams.make_writable()
     if config.getoption("dist", "no") != "no" or os.environ.get("PYTEST_XDIST_WORKER"):
         raise pytest.UsageError("dlhw measures one case at a time: run pytest bench/ without xdist (-n, --dist)")
     try:
@@ -115,7 +116,7 @@ def _open_journal(config: pytest.Config, sweep: Sweep, case_ids: list[str]) -> N
         "machine_info": plain(results.machine_info_of(config)),
         "commit_info": results.commit_info(config),
         "suite": {"name": sweep.suite.name, "path": str(sweep.suite.path)},
-        "arguments": list(config.invocation_params.args),
+        "arguments": command.typed(config.invocation_params.args, config.invocation_params.dir)[1],
         "plan": case_ids,
     }
     try:
@@ -138,14 +139,15 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[Any]:
 
 def _early_rounds(config: pytest.Config, sweep: Sweep, shown: progress.Progress) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
+    rewrites = reporter is not None and terminal.rewrites(reporter)
     for case_id in sweep.rounds(shown.planned):
         shown.begin()
-        if reporter and reporter.isatty:
+        if reporter and rewrites:
             reporter.rewrite(f"launching {case_id}  {terminal.eta(shown)}", erase=True)
         record = sweep.launch(case_id)
         shown.advance(case_id, sweep.expected_seconds(case_id))
         if reporter:
-            if reporter.isatty:
+            if rewrites:
                 reporter.rewrite("", erase=True)
             number, launches = sweep.launches_of(case_id)
             reporter.write_line(f"launch {number} of {launches}  {progress.brief(record)}  {terminal.eta(shown)}")

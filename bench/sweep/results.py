@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.records.record import SCHEMA, outcomes, plain
+from bench.sweep import command
 from bench.sweep.stash import PROGRESS, SWEEP, disabled, start
 from bench.sweep.sweep import Sweep
 
@@ -60,7 +61,7 @@ def _what_became_of_the_rest(config: pytest.Config, sweep: Sweep) -> dict[str, A
         "dlhw": {
             "schema": SCHEMA,
             "suite": sweep.suite.name,
-            "arguments": list(map(str, config.invocation_params.args)),
+            "arguments": command.typed(config.invocation_params.args, config.invocation_params.dir)[1],
             "planned": len(planned),
             **sweep.key,
         },

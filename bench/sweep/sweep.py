@@ -190,5 +190,5 @@ def machine_of(environment: Mapping[str, Any]) -> Machine:
         threads=environment["host"]["cores"],
         tf32_devices=frozenset(device["name"] for device in devices if device.get("tf32")),
         compile_problems=environment["compile_problems"],
-        unknown_architectures=environment["unknown_architectures"],
+        unknown_architectures={**environment["unknown_architectures"], **environment.get("broken_architectures", {})},
     )

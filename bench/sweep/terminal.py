@@ -1,15 +1,17 @@
 """What a person sees while a sweep runs: a line a case as it ends, on a terminal the case in hand, a summary."""
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
+from bench.controller import variables
 from bench.machine import ceilings
 from bench.records.findings import findings
 from bench.records.record import Record, Status, fingerprint
-from bench.sweep import progress
+from bench.sweep import command, progress, streams
 from bench.sweep.stash import PROGRESS, RECORD, SWEEP, case_id_of, disabled, is_case, planned
 from bench.sweep.sweep import Sweep
 from suites import units
@@ -26,6 +28,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     seconds = sum(sweep.expected_seconds(case_id) for case_id in case_ids)
     return [
         f"dlhw: {progress.machine(sweep.environment)}",
+        *(f"dlhw: {note}" for note in variables.notes(os.environ)),
         f"dlhw: suite {sweep.suite.name}, {len(case_ids)} cases, {impossible} of them impossible here"
         + (f", {taken} taken over from {sweep.journal_path}" if taken else ""),
         f"dlhw: at most about {units.duration(seconds)} (longer where a step takes seconds)",
@@ -39,7 +42,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     reporter = item.config.pluginmanager.get_plugin("terminalreporter")
     shown.begin()
-    if reporter and reporter.isatty:
+    if reporter and rewrites(reporter):
         reporter.rewrite(f"{shown.done} measuring {case_id_of(item)}  {eta(shown)}", erase=True)
     result = yield
     record = item.stash.get(RECORD, None)
@@ -50,7 +53,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def _show(reporter: Any, record: Record, shown: progress.Progress) -> None:
-    if reporter.isatty:
+    if rewrites(reporter):
         reporter.rewrite("", erase=True)
     else:
         reporter.ensure_newline()
@@ -59,6 +62,11 @@ def _show(reporter: Any, record: Record, shown: progress.Progress) -> None:
     reporter.write(f"{shown.done} {progress.line(record)}  ")
     reporter.write(progress.word(record), **colour.get(progress.word(record), {"red": True}))
     reporter.write_line(f"  {eta(shown)}" if good else "")
+
+
+def rewrites(reporter: Any) -> bool:
+    """Whether the case in hand can be shown in a line that the next one takes the place of."""
+    return bool(reporter.isatty) and streams.can_rewrite()
 
 
 def eta(shown: progress.Progress) -> str:
@@ -115,5 +123,5 @@ def _keep_ceilings(sweep: Sweep, measured: Sequence[Record]) -> list[str]:
 
 
 def _resume_command(config: pytest.Config) -> str:
-    arguments = [argument for argument in config.invocation_params.args if argument != "--resume"]
-    return shlex.join(["pytest", *map(str, arguments), "--resume"])
+    name, arguments = command.typed(config.invocation_params.args, config.invocation_params.dir)
+    return f"{name} {shlex.join([*(word for word in arguments if word != '--resume'), '--resume'])}"

@@ -3,14 +3,18 @@
 import itertools
 import os
 import platform
+import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench.machine import cgroup
+from bench.machine import host as machine
 from suites.architectures import find
 from suites.errors import DlhwError
 
@@ -44,7 +48,7 @@ def host() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": usable_cores(),
         "cores_online": os.cpu_count(),
-        "cgroup_cpus": _cgroup_cpus(),
+        "cgroup_cpus": cgroup.quota(),
         "caches": _caches(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -57,8 +61,8 @@ def host() -> dict[str, Any]:
 
 def usable_cores() -> int:
     """Cores that this process may run on, no more than its cgroup's quota, rounded up."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_cpus()
+    cores = len(machine.CORES) or os.cpu_count() or 1
+    quota = cgroup.quota()
     return cores if quota is None else max(1, min(cores, -int(-quota // 1)))
 
 
@@ -121,6 +125,9 @@ def _compile_problems() -> dict[str, str]:
         cpp_builder.get_cpp_compiler()
     except (exc.InvalidCxxCompiler, OSError, RuntimeError):
         problems["cpu"] = "torch.compile needs a C++ compiler (g++ or clang++, or CXX naming one), and finds none"
+    for folder in (tempfile.gettempdir(), str(Path(torch.__file__).parent)):
+        if re.search(r"\s", folder):
+            problems["cpu"] = f"torch.compile cannot work in a folder with spaces in its name: {folder!r}"
     from torch.utils._triton import has_triton_package
 
     if not has_triton_package():
@@ -172,16 +179,6 @@ def _caches() -> list[dict[str, Any]]:
 def _octets(size: str) -> int:
     """`32K` and `480M`, as the kernel writes sizes."""
     return int(size.rstrip("KMG")) * {"K": 2**10, "M": 2**20, "G": 2**30}.get(size[-1], 1)
-
-
-def _cgroup_cpus() -> float | None:
-    """The quota of this process's cgroup in cores, version 2 or 1; None if there is none."""
-    limit = (_read("/sys/fs/cgroup/cpu.max") or "").split()
-    if len(limit) == 2:
-        return None if limit[0] == "max" else int(limit[0]) / int(limit[1])
-    quota = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
-    period = _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
-    return int(quota) / int(period) if quota and period and int(quota) > 0 else None
 
 
 def _read(path: str) -> str | None:

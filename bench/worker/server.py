@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.machine import host
 from bench.records.messages import PROTOCOL, Event, Operation
 from bench.records.record import plain
 from bench.worker.compiler_cache import separate_cache
@@ -29,6 +30,7 @@ class Server:
         self._events.emit(Event.STARTED, pid=os.getpid())
         operations: dict[str, Callable[..., dict[str, Any]]] = {
             Operation.DESCRIBE: self._describe,
+            Operation.TRACE: self._trace,
             Operation.PREPARE: self._prepare,
             Operation.WARM_COMPILER: self._warm_compiler,
             Operation.MEASURE: self._measure,
@@ -51,7 +53,14 @@ class Server:
             "environment": environment.describe(architectures),
             "worker": str(Path(__file__).resolve()),
             "protocol": PROTOCOL,
+            "operations": list(Operation),
         }
+
+    def _trace(self, names: list[str]) -> dict[str, Any]:
+        from bench.worker import origins
+
+        with self._events.phase("importing"):
+            return {"origins": origins.trace(names)}
 
     def _prepare(
         self, architecture: str, input_shape: list[int], mode: Any, images: int, path: str,
@@ -84,7 +93,7 @@ class Server:
         import torch
 
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        with self._events.phase("warming the compiler"):
+        with self._events.phase("warming the compiler"), host.all_cores():
             torch.compile(torch.sigmoid)(torch.randn(64))
         return {"cache": cache}
 

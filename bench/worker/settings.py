@@ -12,9 +12,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from bench.machine import host
+from bench.worker.tracing import active_tracers
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,17 @@ def _bind(cores: tuple[int, ...]) -> None:
         host.stay_on(cores)
     elif cores:
         os.sched_setaffinity(0, cores)
+
+
+def _set_default_device(value: torch.device) -> None:
+    """None is the CPU, without a mode that each call of torch has to go through."""
+    torch.set_default_device(None if value.type == "cpu" else value)
+
+
+def _modes() -> tuple[str, ...]:
+    """What each call of torch goes through in Python, such as a default device that was set to the CPU."""
+    stacks = (*_get_current_function_mode_stack(), *_get_current_dispatch_mode_stack())
+    return tuple(type(mode).__name__ for mode in stacks)
 
 
 def _flushes_denormals() -> bool:
@@ -124,7 +137,8 @@ SETTINGS: dict[str, Setting] = {
     "threads": Setting(torch.get_num_threads, torch.set_num_threads),
     "inter-op threads": Setting(torch.get_num_interop_threads, None),
     "default dtype": Setting(torch.get_default_dtype, torch.set_default_dtype),
-    "default device": Setting(torch.get_default_device, torch.set_default_device),
+    "default device": Setting(torch.get_default_device, _set_default_device),
+    "modes": Setting(_modes, lambda _: torch.set_default_device(None)),
     "gradients": Setting(torch.is_grad_enabled, torch.set_grad_enabled),
     "fp32 precision": Setting(_precisions, _set_precisions),
     "deterministic algorithms": Setting(
@@ -143,7 +157,6 @@ SETTINGS: dict[str, Setting] = {
     "anomaly detection": Setting(torch.is_anomaly_enabled, torch.set_anomaly_enabled),
     "denormals flushed": Setting(_flushes_denormals, torch.set_flush_denormal),
     COMPILERS: Setting(_compilers, _set_compilers),
-    "profiler": Setting(torch._C._autograd._profiler_enabled, None),
     "cores": Setting(_affinity, _bind),
     "nice": Setting(partial(os.getpriority, os.PRIO_PROCESS, 0), partial(os.setpriority, os.PRIO_PROCESS, 0)),
 }
@@ -170,6 +183,15 @@ def changed(wanted: Mapping[str, Any]) -> list[str]:
     wanted = {**wanted, COMPILERS: _known(wanted, now)}
     now = {**now, COMPILERS: _known(now, wanted)}
     return [name for name in SETTINGS if now[name] != wanted[name]]
+
+
+def problem(wanted: Mapping[str, Any]) -> str:
+    """What is not as in `wanted`, or looks over this process's shoulder, for people; empty where all is well."""
+    if names := changed(wanted):
+        return f"the net changes what it is measured under: {told(names, wanted)}"
+    if tracers := active_tracers():
+        return f"{', '.join(tracers)} is active in the measuring process, and makes it slower"
+    return ""
 
 
 def told(names: list[str], wanted: Mapping[str, Any]) -> str:

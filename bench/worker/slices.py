@@ -9,7 +9,6 @@ import gc
 import importlib
 import json
 import math
-import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +78,7 @@ class Slices:
     def __init__(self, events: Events, cases: Sequence[Mapping[str, Any]], fresh_cache: Callable[[], None]) -> None:
         self._events, self._cases, self._fresh_cache = events, cases, fresh_cache
         self._peak = memory.host_peak()
-        self._cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else frozenset()
+        self._cores = host.CORES
         self._held_bytes = 0
         self._loaded = ExitStack()
         self._ready: Ready | None = None
@@ -148,8 +147,8 @@ class Slices:
         if closeness(checked) > 1:
             reason = f"differs from fp64 by {checked.relative_error:.2g} of its size"
             raise Refused(Status.WRONG_RESULT, reason)
-        if names := settings.changed(wanted):
-            raise Refused(Status.FAILED, f"the net changes what it runs under: {settings.told(names, wanted)}")
+        if problem := settings.problem(wanted):
+            raise Refused(Status.FAILED, problem)
         return Ready(work.step, clock, case.device, work.context, _source(module_of(case.architecture)), seconds)
 
     def _compile(self, work: workload.Workload, clock: Clock, tensors: Mapping[str, Any]) -> float | None:

@@ -18,7 +18,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bench.machine import host
 from bench.records.messages import Event
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--preload", nargs="*", default=[])
     parser.add_argument("--scratch", type=Path, help="a folder to remove when stdin ends, however the controller ended")
     options = parser.parse_args()
+    del sys.argv[1:]  # a net that reads its arguments when it is imported is not to find ours
     for module in (*PRELOAD, *(FORK_PRELOAD if options.fork else ()), *options.preload):
         importlib.import_module(module)
     gc.collect()
@@ -48,7 +49,7 @@ def main() -> None:
         if not options.fork:
             _harden(json.loads(request))
             Server(events).serve(json.loads(request))
-            return
+            _end(0)
         _serve_in_child(events, json.loads(request), options.scratch)
     shutil.rmtree(options.scratch, ignore_errors=True)
 
@@ -66,9 +67,7 @@ def _serve_in_child(events: Events, request: Mapping[str, Any], scratch: Path) -
             Server(events).serve(request)
             status = 0
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+            _end(status)
     _join_group(child)
     ended = os.pidfd_open(child)
     readable, _, _ = select.select([ended, 0], [], [])
@@ -82,6 +81,13 @@ def _serve_in_child(events: Events, request: Mapping[str, Any], scratch: Path) -
         shutil.rmtree(scratch, ignore_errors=True)
         sys.exit(1)
     events.emit(Event.EXITED, pid=child, status=os.waitstatus_to_exitcode(status))
+
+
+def _end(status: int) -> NoReturn:
+    """All is told: wait for no thread that a net has started."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _harden(request: Mapping[str, Any]) -> None:

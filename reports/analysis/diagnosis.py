@@ -35,7 +35,7 @@ def run(*, as_json: bool) -> int:
 
         def begin(step: str, seconds: float) -> None:
             text = f"{step} (about {units.duration(seconds)})"
-            if errors.is_terminal:
+            if errors.is_terminal and not errors.is_dumb_terminal:
                 status.update(text)
             else:
                 print(f"dlhw: {text}", file=sys.stderr)

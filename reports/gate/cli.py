@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bench.sweep import streams
 from suites.errors import DlhwError, NoBaseError
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def _options(
 
 
 def _live(options: "GateOptions", base: str | None, base_python: str | None, head_python: str | None) -> "Gate":
+    from bench.controller import variables
     from bench.gate import sides
     from reports.gate import live
 
@@ -162,18 +164,24 @@ def _live(options: "GateOptions", base: str | None, base_python: str | None, hea
         for side in both:
             for line in (f"{side.name}: {side.label}", *side.lacks):
                 _message(line)
+        for note in variables.notes(os.environ):
+            _message(note)
         return live.run(options, both, _message, _progress)
 
 
 def _message(text: str) -> None:
-    print(f"{CLEAR if sys.stderr.isatty() else ''}dlhw: {text}", file=sys.stderr, flush=True)
+    print(f"{CLEAR if _rewrites() else ''}dlhw: {text}", file=sys.stderr, flush=True)
 
 
 def _progress(text: str) -> None:
     """What happens just now: on a terminal alone, in a line that the next one takes the place of."""
-    if sys.stderr.isatty():
+    if _rewrites():
         print(f"{CLEAR}dlhw: {text}"[: shutil.get_terminal_size().columns + len(CLEAR) - 1], end="", file=sys.stderr)
         sys.stderr.flush()
+
+
+def _rewrites() -> bool:
+    return sys.stderr.isatty() and streams.can_rewrite()
 
 
 CLEAR = "\r\x1b[K"

@@ -37,11 +37,12 @@ def cases(name: str, overrides: Sequence[str]) -> tuple[pd.DataFrame, str]:
 
     chosen = suite.load(name, overrides)
     with Worker() as worker:
-        machine = machine_of(Launcher(worker).describe(chosen.architectures))
-    if machine.unknown_architectures:
-        raise DlhwError("\n".join(f"{chosen.path}: {reason}" for reason in machine.unknown_architectures.values()))
+        environment = Launcher(worker).describe(chosen.architectures)
+    if unknown := environment["unknown_architectures"]:
+        raise DlhwError("\n".join(f"{chosen.path}: {reason}" for reason in unknown.values()))
+    machine, broken = machine_of(environment), environment["broken_architectures"]
     planned = chosen.cases(machine)
-    reasons = [impossible(case, machine) for case in planned]
+    reasons = [impossible(case, machine) or broken.get(getattr(case, "architecture", "")) for case in planned]
     seconds = [
         None if reason else suite.seconds_of(case, budget)
         for (case, budget), reason in zip(planned.items(), reasons, strict=True)

@@ -84,6 +84,11 @@ def find(name: str) -> None:
     _builder(name)
 
 
+def is_own(name: str) -> bool:
+    """Whether `name` is that of a person's own net."""
+    return ":" in name and not name.startswith(TORCHVISION)
+
+
 def module_of(name: str) -> str:
     """The module that the net `name` is built by."""
     return "torchvision.models" if name.startswith(TORCHVISION) else _path_of(name).partition(":")[0]

@@ -58,14 +58,29 @@ def dlhw(*arguments, **where):
 
 def test_the_wheel_holds_the_three_packages_and_all_suites(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0].partition("-")[0] for name in names} == {"bench", "suites", "reports", "dlhw"}
-    packed = {name for name in names if name.endswith((".py", ".toml"))}
-    assert packed == {
+    tops = {"bench", "suites", "reports", "dlhw.py", "dlhw"}
+    assert {name.split("/")[0].partition("-")[0] for name in names} == tops
+    packed = {name for name in names if name.endswith((".py", ".toml", ".ini"))}
+    assert packed == {"dlhw.py"} | {
         str(path.relative_to(ROOT))
         for package in ("bench", "suites", "reports")
         for path in (ROOT / package).rglob("*")
-        if path.suffix in {".py", ".toml"}
+        if path.suffix in {".py", ".toml", ".ini"}
     }
+
+
+def test_packages_of_the_same_names_on_the_pythonpath_are_not_ours(installed, tmp_path):
+    for name in ("bench", "suites", "reports"):
+        (tmp_path / "theirs" / name).mkdir(parents=True)
+        (tmp_path / "theirs" / name / "__init__.py").write_text("raise ImportError('not this one')")
+    path = os.pathsep.join((str(tmp_path / "theirs"), installed["PYTHONPATH"]))
+    (tmp_path / "mini.toml").write_text(MINI)
+    run = ["run", "--suite", "mini.toml", "--axis", "batch_size=1", "-k", "inference and fp32"]
+    output = python(
+        "from dlhw import main; main()", *run, folder=tmp_path, environment=installed | {"PYTHONPATH": path}
+    )
+    assert output.returncode == 0, output.stdout + output.stderr
+    assert "1 passed" in output.stdout
 
 
 def test_it_measures_from_an_empty_folder(installed, folder):

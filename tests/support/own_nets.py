@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import random
+import sys
 
 import torch
 from torch import nn
@@ -88,6 +89,12 @@ class HidesItsThreads(Body):
 class LowersItsPrecision(Body):
     def forward(self, x):
         torch.set_float32_matmul_precision("medium")
+        return super().forward(x)
+
+
+class IsTraced(Body):
+    def forward(self, x):
+        sys.setprofile(lambda *_: None)
         return super().forward(x)
 
 

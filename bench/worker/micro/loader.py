@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bench.machine import host
 from bench.worker.micro.prepared import SEED, Order, Prepared
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def loader(order: Order) -> Prepared:
     Real images where `--data-root` leads to them, else random ones in files of the same format, read by the same code.
     """
     workers, images = order.case.size
+    if workers:
+        host.stay_on(host.CORES)  # which workers inherit
     dataset, source = fashion_mnist(order, int(order.case.variant.lstrip("abcdefghijklmnopqrstuvwxyz")))
     generator = torch.Generator().manual_seed(SEED)
     batches = torch.utils.data.DataLoader(

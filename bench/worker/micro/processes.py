@@ -24,6 +24,7 @@ import torch
 from torch import distributed
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 
+from bench.machine import host
 from bench.machine.host import end_with_parent
 from bench.worker.micro.prepared import Elsewhere, Measured, Order, Prepared
 from bench.worker.nets.correctness import Unsuitable
@@ -32,6 +33,8 @@ from bench.worker.timing.sampling import Samples, WarmUp
 from suites.case import Budget
 
 SILENCE_LIMIT = timedelta(seconds=60)
+BINDING = frozenset({"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"})
+"""Bind the first thread of every process to the first place: all ranks to one core."""
 
 
 class Followed:
@@ -136,6 +139,7 @@ def _rendezvous(order: Order) -> Path:
 def _fork_ranks(order: Order, processes: int) -> tuple[int, list[int]]:
     """This process as rank 0, and the others, forked before torch has started a thread; (own rank, others' ids)."""
     measurer, others = os.getpid(), list[int]()
+    host.stay_on(host.CORES)  # OMP_PROC_BIND would have all ranks on one core
     order.closing.callback(_rendezvous(order).unlink, missing_ok=True)
     for rank in range(1, processes):
         child = os.fork()
@@ -209,8 +213,11 @@ def _torchrun(order: Order, folder: Path, budget: Budget, limit_seconds: float) 
         "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--max-restarts=0",
         "-m", "bench.worker.micro.rank", str(folder),
     ]  # fmt: skip
-    variables = {**os.environ, "OMP_NUM_THREADS": str(order.case.threads)}
-    ended = subprocess.run(command, env=variables, stderr=subprocess.PIPE, text=True, check=False)
+    variables = {name: value for name, value in os.environ.items() if name not in BINDING}
+    variables["OMP_NUM_THREADS"] = str(order.case.threads)
+    variables["PYTHONSAFEPATH"] = "1"  # a package `bench` in the person's own folder is not the ranks'
+    with host.all_cores():
+        ended = subprocess.run(command, env=variables, stderr=subprocess.PIPE, text=True, check=False)
     answer = folder / "answer.json"
     if ended.returncode or not answer.exists():
         print(ended.stderr, file=sys.stderr)

@@ -142,9 +142,8 @@ class Measurer:
 
     def _untrue(self) -> str:
         """Which label of the case is not true of the process as it is now; empty where all are."""
-        names = settings.changed(self._wanted)
-        if names:
-            return f"the net changes what it is measured under: {settings.told(names, self._wanted)}"
+        if problem := settings.problem(self._wanted):
+            return problem
         if strange := self._threads - {self._case.threads}:
             return f"the net runs operators with {min(strange)} threads, not {self._case.threads}"
         return ""

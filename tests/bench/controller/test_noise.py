@@ -37,6 +37,7 @@ def test_an_undisturbed_measurement_has_no_reason():
     [
         ({"steady": False}, "warm-up", "no steady state within 1 s of warm-up"),
         ({"stolen_share": 0.051}, "steal", "steal 5%: the hypervisor gave that share of the cores' time to others"),
+        ({"throttled_share": 0.12}, "quota", "the cgroup's CPU quota stopped the process for 12% of the time"),
         ({"other_cores": 0.71}, "load", "co-running processes used 0.7 cores meanwhile"),
         ({"switches_per_second": 190.0}, "switches", "190 involuntary context switches/s"),
         ({"seconds": [1.0] * 30 + [1.08] * 30}, "drift", "steps became 8% slower while they were measured"),
@@ -56,6 +57,7 @@ def test_each_disturbance_has_its_reason(launch, kind, reason):
     ("launch", "cores"),
     [
         ({"stolen_share": 0.05}, 2),
+        ({"throttled_share": 0.05}, 2),
         ({"other_cores": 1.05, "threads": 1}, 2),  # others have the core that the case leaves free
         ({"other_cores": 3.0, "threads": 4}, 8),
         ({"switches_per_second": 100.0}, 2),

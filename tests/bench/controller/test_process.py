@@ -8,6 +8,7 @@ import signal
 import statistics
 import sysconfig
 import venv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,8 @@ def chatters():
 
 
 def tears():
-    results = int(sys.argv[sys.argv.index("--results") + 1])
+    opened = [int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2]
+    results = next(one for one in opened if "pipe:" in os.path.realpath(f"/proc/self/fd/{{one}}"))
     os.write(results, b'{{"event": "result", "id": "torn')
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -269,6 +271,21 @@ def test_the_machine_is_described_by_the_measuring_process(launcher):
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
+def test_a_worker_of_before_imports_own_nets_where_it_describes_the_machine(launcher, monkeypatch):
+    asked, request = [], launcher._worker.request
+
+    def older(operation, *limits, **arguments):
+        asked.append((operation, arguments.get("architectures")))
+        reply = request(operation, *limits, **arguments)
+        return replace(reply, result={key: value for key, value in reply.result.items() if key != "operations"})
+
+    monkeypatch.setattr(launcher._worker, "request", older)
+    found = launcher.describe(["lenet", "launched:missing", "launched:fine"])
+    assert asked == [("describe", ["lenet"]), ("describe", ["lenet", "launched:missing", "launched:fine"])]
+    assert list(found["unknown_architectures"]) == ["launched:missing"]
+    assert found["broken_architectures"] == {}
+
+
 @pytest.mark.parametrize("python", ["/no/such/python", "/bin/false"])
 def test_an_interpreter_that_does_not_start_is_one_clear_error(python):
     with Worker(python=python) as worker, pytest.raises(DlhwError, match=rf"\({python}\) did not start"):
@@ -285,6 +302,22 @@ def test_closing_leaves_no_process_and_no_files(folder):
     assert not scratch.exists()
     with pytest.raises(ProcessLookupError):
         os.killpg(template, 0)
+
+
+THREADED = """
+import threading, time
+from torch import nn
+threading.Thread(target=time.sleep, args=(9999,)).start()
+net = lambda: nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+"""
+
+
+def test_a_thread_that_a_net_has_started_keeps_no_fresh_process_alive(new_worker, folder):
+    (folder / "threaded.py").write_text(THREADED)
+    launcher = Launcher(new_worker(), new_worker(fork=False))
+    case = replace(own("fine"), architecture="threaded:net")
+    record, _ = launcher.measure(case, BUDGET.model_copy(update={"launches": 2}))
+    assert record.outcome == Outcome(Status.MEASURED)
 
 
 def reply(**parts):

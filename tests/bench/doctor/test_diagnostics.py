@@ -204,3 +204,16 @@ def test_a_probe_that_failed_is_bad():
 
 def test_every_verdict_has_an_exit_code():
     assert [EXIT_CODES[verdict] for verdict in Verdict] == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("dropped", "kept", "expected", "value", "advised"),
+    [
+        ((), (), Verdict.GOOD, "nothing that traces, logs or changes times", False),
+        (("TORCH_LOGS",), (), Verdict.FACT, "set aside: TORCH_LOGS", False),
+        (("A", "B"), ("C=1",), Verdict.FACT, "set aside: A, B; changes times: C=1", True),
+    ],
+)
+def test_what_a_shell_brings_along_is_told(dropped, kept, expected, value, advised):
+    found = diagnostics.shell(dropped, kept)
+    assert (found.verdict, found.value, bool(found.advice)) == (expected, value, advised)

@@ -32,9 +32,9 @@ def one(examined, name):
 def test_everything_is_examined(examined):
     names = {finding.name for finding in examined[0]}
     assert names >= {
-        "processor", "torch", "fp32 as torch has it", "torch.compile", "cores", "thread settings", "clock rate",
-        "other processes", "stolen time", "convolutions", "FLOPs", "clock", "memory of cpu", "agreement on cpu",
-        "energy of cpu", "repeatability, 1 thread",
+        "processor", "torch", "fp32 as torch has it", "torch.compile", "cores", "thread settings", "environment",
+        "clock rate", "other processes", "stolen time", "convolutions", "FLOPs", "clock", "memory of cpu",
+        "agreement on cpu", "energy of cpu", "repeatability, 1 thread",
     }  # fmt: skip
     workloads = [finding.facts["workload"] for finding in examined[0] if finding.name == "agreement on cpu"]
     assert workloads == ["LeNet b1", "ResNet-18 b1", "matrix product"]

@@ -33,13 +33,16 @@ def test_where_the_kernel_tells_nothing_nothing_is_guessed(text, tmp_path, monke
     assert found.busy_seconds is found.stolen_seconds is found.all_seconds is None
     later = Moment(found.at_seconds + 2, found.own_seconds + 1, found.own_switches + 30)
     rate = pytest.approx(15.0)  # what two seconds are depends on how long the machine has been up
-    assert between(found, later) == {"stolen_share": None, "other_cores": None, "switches_per_second": rate}
+    told = between(found, later)
+    assert (told["stolen_share"], told["other_cores"], told["switches_per_second"]) == (None, None, rate)
 
 
 def test_others_are_what_is_busy_beside_us():
     before = Moment(10.0, 1.0, 5, busy_seconds=100.0, stolen_seconds=3.0, all_seconds=200.0)
     after = Moment(12.0, 2.5, 9, busy_seconds=103.0, stolen_seconds=3.5, all_seconds=204.0)
-    assert between(before, after) == {"stolen_share": 0.125, "other_cores": 0.75, "switches_per_second": 2.0}
+    assert between(before, after) == {
+        "stolen_share": 0.125, "other_cores": 0.75, "switches_per_second": 2.0, "throttled_share": None,
+    }  # fmt: skip
 
 
 def test_ticks_are_coarse_and_others_are_never_less_than_none():
@@ -53,6 +56,21 @@ def test_no_time_has_no_rates():
     assert set(between(now, now).values()) == {None}
     still = Moment(2.0, 1.0, 1, 1.0, 1.0, 1.0)
     assert between(now, still)["stolen_share"] is None
+
+
+@pytest.mark.parametrize(
+    ("own", "throttled", "share"),
+    [
+        (1.0, 1.0, 0.5),  # one thread, stopped for half of two seconds
+        (1.0, 3.0, 0.75),  # two threads: each ran for half a second of two
+        (0.2, 0.1, 0.05),  # a process that sleeps most of the time
+        (2.0, 0.0, 0.0),
+    ],
+)
+def test_the_share_in_which_a_quota_stopped_the_process(own, throttled, share):
+    before = Moment(10.0, 5.0, 0, throttled_seconds=7.0)
+    after = Moment(12.0, 5.0 + own, 0, throttled_seconds=7.0 + throttled)
+    assert between(before, after)["throttled_share"] == pytest.approx(share)
 
 
 def _spin(ready, stop):
@@ -107,3 +125,15 @@ def test_a_process_stays_where_it_is_put():
         assert os.sched_getaffinity(0) == {max(mine)}
     finally:
         host.stay_on(mine)
+
+
+@pytest.mark.skipif(len(host.CORES) < 2, reason="needs two cores")
+def test_a_bound_thread_can_have_all_cores_for_a_while():
+    one = {min(host.CORES)}
+    try:
+        os.sched_setaffinity(0, one)
+        with host.all_cores():
+            assert os.sched_getaffinity(0) == host.CORES
+        assert os.sched_getaffinity(0) == one
+    finally:
+        os.sched_setaffinity(0, host.CORES)

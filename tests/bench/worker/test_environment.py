@@ -14,10 +14,6 @@ from bench.records.record import fingerprint
 from bench.worker import environment
 from tests.support.runner import ROOT
 
-CPU_MAX = "/sys/fs/cgroup/cpu.max"
-CFS_QUOTA = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
-CFS_PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_period_us"
-
 
 @pytest.fixture(scope="module")
 def described():
@@ -80,28 +76,14 @@ def test_variables_that_steer_the_libraries_are_kept_and_no_others(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("contents", "quota"),
-    [
-        ({}, None),
-        ({CPU_MAX: "max 100000"}, None),
-        ({CPU_MAX: "150000 100000"}, 1.5),
-        ({CFS_QUOTA: "-1", CFS_PERIOD: "100000"}, None),
-        ({CFS_QUOTA: "50000", CFS_PERIOD: "100000"}, 0.5),
-    ],
+    ("affinity", "quota", "cores"),
+    [(8, None, 8), (8, 1.5, 2), (8, 0.5, 1), (2, 4.0, 2), (3, 3.0, 3), (0, 1.0, 1)],
 )
-def test_the_cgroups_quota_in_cores(files, contents, quota):
-    files.update(contents)
-    assert environment.host()["cgroup_cpus"] == quota
-
-
-@pytest.mark.parametrize(
-    ("affinity", "limit", "cores"),
-    [(8, "max", 8), (8, "150000", 2), (8, "50000", 1), (2, "400000", 2), (3, "300000", 3)],
-)
-def test_cores_are_those_of_the_affinity_and_of_the_quota_rounded_up(files, monkeypatch, affinity, limit, cores):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(affinity)), raising=False)
-    files[CPU_MAX] = f"{limit} 100000"
+def test_cores_are_those_of_the_affinity_and_of_the_quota_rounded_up(monkeypatch, affinity, quota, cores):
+    monkeypatch.setattr(environment.machine, "CORES", frozenset(range(affinity)))
+    monkeypatch.setattr(environment.cgroup, "quota", lambda: quota)
     assert environment.usable_cores() == cores
+    assert environment.host()["cgroup_cpus"] == quota
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinities")

@@ -20,7 +20,6 @@ def wanted():
 CHANGES = {
     "threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
     "default dtype": lambda: torch.set_default_dtype(torch.float64),
-    "default device": lambda: torch.set_default_device("meta"),
     "gradients": lambda: torch.set_grad_enabled(False),
     "fp32 precision": lambda: torch.set_float32_matmul_precision("medium"),
     "cudnn.benchmark": lambda: setattr(torch.backends.cudnn, "benchmark", True),
@@ -34,6 +33,15 @@ CHANGES = {
     "denormals flushed": lambda: torch.set_flush_denormal(True),
     "compilers' configuration": lambda: setattr(torch._dynamo.config, "disable", True),
 }
+
+
+def test_a_default_device_leaves_no_mode_behind(wanted):
+    torch.set_default_device("cpu")
+    assert settings.changed(wanted) == ["modes"], "the CPU by way of a mode, which every call goes through"
+    torch.set_default_device("meta")
+    settings.restore(wanted)
+    assert settings.changed(wanted) == []
+    assert settings.snapshot()["modes"] == ()
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -10,6 +10,7 @@ import pytest
 
 from bench.controller.launcher import Launcher
 from bench.controller.process import Worker
+from bench.machine import host
 from bench.records.record import Status
 from bench.worker.micro import processes
 from suites.case import Budget
@@ -22,9 +23,16 @@ FOREVER = Budget(precision=1e-9, min_seconds=90, max_seconds=90, warmup_seconds=
 pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 
 
+BOUND = {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}
+
+
 @pytest.fixture(scope="module")
-def worker():
-    with Worker(preload=("bench.worker.micro.measure",)) as worker:
+def worker(tmp_path_factory):
+    """In a folder with a `bench` of its own, and with threads bound: neither is to reach the processes it starts."""
+    folder = tmp_path_factory.mktemp("theirs")
+    (folder / "bench").mkdir()
+    (folder / "bench" / "__init__.py").write_text("raise ImportError('not this one')")
+    with Worker(preload=("bench.worker.micro.measure",), folder=folder, environment=BOUND) as worker:
         yield worker
 
 
@@ -104,6 +112,7 @@ def test_a_killed_rank_ends_its_case_and_leaves_nobody(worker, victim):
         measurer = wait_for(lambda: children(template(worker)), "measurer")[0]
         follower = wait_for(lambda: children(measurer), "follower")[0]
         time.sleep(1)  # into the sampling
+        assert [os.sched_getaffinity(pid) for pid in (measurer, follower)] == [host.CORES] * 2
         os.kill(follower if victim == "follower" else measurer, signal.SIGKILL)
     finally:
         thread.join(timeout=120)
@@ -142,6 +151,7 @@ def test_a_killed_rank_of_torchrun_is_named(worker):
         wait_for(lambda: len(ranks()) == 2, "ranks")
         time.sleep(3)  # into the training, or at least past the rendezvous
         victim = next(pid for pid in ranks() if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
+        assert [os.sched_getaffinity(pid) for pid in ranks()] == [host.CORES] * 2
         os.kill(victim, signal.SIGKILL)
     finally:
         thread.join(timeout=120)

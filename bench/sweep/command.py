@@ -1,0 +1,52 @@
+"""How `dlhw run` calls pytest: by a configuration of its own, in whatever project and shell it is called."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from bench.controller import variables
+from bench.machine import cache
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGURATION = ROOT / "bench" / "sweep" / "run.ini"
+PYTESTS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DEBUG", "PYTEST_THEME", "PYTEST_THEME_MODE")
+"""Variables that steer pytest. Those of xdist are left: in a worker of its, nothing can be measured."""
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Become pytest, measuring as `arguments` say; what of the shell's variables is set aside is told once.
+
+    Raises:
+        DlhwError: there is no place for temporary files, which pytest needs as well.
+    """
+    cache.temporary_folder()
+    names = set_aside(os.environ)
+    if names:
+        print(f"dlhw: set aside for this run: {', '.join(names)}", file=sys.stderr)
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    command = [sys.executable, "-P", "-m", "pytest", *options(Path.cwd()), *arguments]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter
+
+
+def set_aside(environment: Mapping[str, str]) -> list[str]:
+    """Names of the variables that neither pytest nor the measuring process is given."""
+    return sorted({name for name in PYTESTS if environment.get(name)} | {*variables.set_aside(environment)})
+
+
+def options(folder: Path) -> list[str]:
+    """What stands before a person's own arguments, who works in `folder`."""
+    return [
+        "-c", str(CONFIGURATION), "--rootdir", str(ROOT), "-o", f"cache_dir={folder / '.pytest_cache'}",
+        "--disable-plugin-autoload", "-p", "pytest_benchmark.plugin", "-p", "bench.sweep.plugin", str(ROOT / "bench"),
+    ]  # fmt: skip
+
+
+def typed(arguments: Sequence[object], folder: Path) -> tuple[str, list[str]]:
+    """(the command that a person typed, its arguments), by those that pytest was called with in `folder`."""
+    words = list(map(str, arguments))
+    ours = options(folder)
+    return ("dlhw run", words[len(ours) :]) if words[: len(ours)] == ours else ("pytest", words)
