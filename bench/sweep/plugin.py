@@ -139,15 +139,14 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[Any]:
 
 def _early_rounds(config: pytest.Config, sweep: Sweep, shown: progress.Progress) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    rewrites = reporter is not None and terminal.rewrites(reporter)
     for case_id in sweep.rounds(shown.planned):
         shown.begin()
-        if reporter and rewrites:
+        if reporter and reporter.isatty:
             reporter.rewrite(f"launching {case_id}  {terminal.eta(shown)}", erase=True)
         record = sweep.launch(case_id)
         shown.advance(case_id, sweep.expected_seconds(case_id))
         if reporter:
-            if rewrites:
+            if reporter.isatty:
                 reporter.rewrite("", erase=True)
             number, launches = sweep.launches_of(case_id)
             reporter.write_line(f"launch {number} of {launches}  {progress.brief(record)}  {terminal.eta(shown)}")

@@ -18,6 +18,13 @@ from suites import units
 from suites.errors import DlhwError
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """pytest and we rewrite lines where there is a terminal: on one that cannot, nobody does."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not streams.can_rewrite():
+        reporter.isatty = type(reporter.isatty)(False)  # a bool, or one that can be called, by pytest's version
+
+
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     sweep = config.stash.get(SWEEP, None)
     case_ids = planned(items)
@@ -42,7 +49,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     reporter = item.config.pluginmanager.get_plugin("terminalreporter")
     shown.begin()
-    if reporter and rewrites(reporter):
+    if reporter and reporter.isatty:
         reporter.rewrite(f"{shown.done} measuring {case_id_of(item)}  {eta(shown)}", erase=True)
     result = yield
     record = item.stash.get(RECORD, None)
@@ -53,7 +60,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def _show(reporter: Any, record: Record, shown: progress.Progress) -> None:
-    if rewrites(reporter):
+    if reporter.isatty:
         reporter.rewrite("", erase=True)
     else:
         reporter.ensure_newline()
@@ -62,11 +69,6 @@ def _show(reporter: Any, record: Record, shown: progress.Progress) -> None:
     reporter.write(f"{shown.done} {progress.line(record)}  ")
     reporter.write(progress.word(record), **colour.get(progress.word(record), {"red": True}))
     reporter.write_line(f"  {eta(shown)}" if good else "")
-
-
-def rewrites(reporter: Any) -> bool:
-    """Whether the case in hand can be shown in a line that the next one takes the place of."""
-    return bool(reporter.isatty) and streams.can_rewrite()
 
 
 def eta(shown: progress.Progress) -> str:

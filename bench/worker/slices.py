@@ -24,7 +24,7 @@ from bench.records.messages import Event
 from bench.records.record import Outcome, Status
 from bench.worker import memory, settings
 from bench.worker.events import Events
-from bench.worker.nets import correctness, workload
+from bench.worker.nets import compilation, correctness, workload
 from bench.worker.nets.correctness import closeness
 from bench.worker.nets.reference import Reference
 from bench.worker.outcomes import outcome_of
@@ -156,14 +156,9 @@ class Slices:
             return None
         torch.compiler.reset()
         self._fresh_cache()
-        start = clock.now()
-        work.step()
-        seconds = clock.now() - start
-        from torch._inductor.async_compile import shutdown_compile_workers
-
-        shutdown_compile_workers()
+        compiled = compilation.first_step(work, clock)
         work.net.load_state_dict(tensors["state"])  # the step has moved the weights, which are yet to be checked
-        return seconds
+        return compiled.seconds
 
     def _operation(self, case: Micro) -> Ready:
         from bench.worker.micro.measure import BUILDERS, INFERENCE

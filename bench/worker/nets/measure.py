@@ -152,7 +152,8 @@ class Measurer:
         """What the first step of a compiled case took, which compiles; None for an eager one."""
         if self._case.compile_mode == "eager":
             return None
-        with self._events.phase("compiling"):
+        # Compilers run as processes of their own, and would share the one core that OpenMP may have bound this thread to.
+        with self._events.phase("compiling"), host.all_cores():
             compiled = compilation.first_step(work, clock)
         work.net.load_state_dict(tensors["state"])  # the step has moved the weights, which are yet to be checked
         self._wanted |= {name: value for name, value in settings.snapshot().items() if name == settings.COMPILERS}
