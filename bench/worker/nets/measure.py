@@ -152,7 +152,7 @@ class Measurer:
         """What the first step of a compiled case took, which compiles; None for an eager one."""
         if self._case.compile_mode == "eager":
             return None
-        # Compilers run as processes of their own, and would share the one core that OpenMP may have bound this thread to.
+        # compilers are processes of their own: they are not to share the one core that OpenMP may have bound us to
         with self._events.phase("compiling"), host.all_cores():
             compiled = compilation.first_step(work, clock)
         work.net.load_state_dict(tensors["state"])  # the step has moved the weights, which are yet to be checked
