@@ -6,6 +6,7 @@ import pytest
 
 from tests.support import own_nets
 from tests.support.runner import Runner
+from tests.support.shared import once
 
 INPUTS = {
     "TwoInputs": "inputs = {x = {shape = [3, 16, 16]}, t = {shape = []}}",
@@ -28,9 +29,15 @@ INFERENCE = (
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """(net, mode, what else tells the case) -> its record's fields, or (status, reason)."""
-    runner = Runner(tmp_path_factory.mktemp("own"))
-    found = {}
+    """(net, mode, what else tells the case) -> its record's fields, or [status, reason]."""
+    data = once(tmp_path_factory, "own_nets", measured)
+    found = {key(each["extra_info"]["case"]): each["extra_info"] for each in data["benchmarks"]}
+    return found | {key(each["case"]): [each["status"], each["reason"]] for each in data["outcomes"]}
+
+
+def measured(folder):
+    """The results of one sweep of all nets."""
+    runner = Runner(folder)
     parts = [
         own_nets.suite(BOTH, INPUTS, batch_size=8),
         own_nets.suite(INFERENCE, batch_size=8, mode="inference"),
@@ -38,23 +45,16 @@ def rows(tmp_path_factory):
         own_nets.suite(["Uncompiled", "HalfCompiled"], batch_size=2, mode="inference", compile_mode="default"),
         own_nets.suite(["TwoAndThree"], batch_size=8, mode="inference", memory_format="channels_last"),
     ]
-    merged = parts[0]
+    text = parts[0]
     for part in parts[1:]:
-        sweep, *tables = part.split("[architectures.")
-        merged += sweep.replace(own_nets.BUDGET, "") + "".join(
-            f"[architectures.{table}" for table in tables if f"[architectures.{table.split(']')[0]}]" not in merged
-        )
-    runner.suite.write_text(merged)
+        sweep, *tables = part.replace(own_nets.BUDGET, "").split("[architectures.")
+        new = (f"[architectures.{table}" for table in tables)
+        text += sweep + "".join(table for table in new if table.partition("]")[0] not in text)
+    runner.suite.write_text(text)
     output = runner.run("--benchmark-json=r.json")
-    data = json.loads((runner.folder / "r.json").read_text())
-    for each in data["benchmarks"]:
-        case = each["extra_info"]["case"]
-        found[key(case)] = each["extra_info"]
-    for each in data["outcomes"]:
-        found[key(each["case"])] = (each["status"], each["reason"])
-    assert found, output.stdout + output.stderr
+    assert (folder / "r.json").exists(), output.stdout + output.stderr
     assert runner.processes() == {}
-    return found
+    return json.loads((folder / "r.json").read_text())
 
 
 def key(case):

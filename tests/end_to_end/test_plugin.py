@@ -165,7 +165,7 @@ def test_a_mistake_on_the_command_line_is_one_clear_error(runner, arguments, wor
 def test_unknown_nets_of_others_are_one_clear_error(runner):
     output = runner.run("--axis", "architecture=torchvision:resnet19", "--axis", "precision=fp32")
     assert output.returncode == 4
-    assert "torchvision has no classification model of that name (did you mean 'resnet18'?)" in output.stderr
+    assert "torchvision has no model of that name (did you mean 'resnet18'?)" in output.stderr
     assert "Traceback" not in output.stdout + output.stderr
     assert runner.processes() == {}
 
