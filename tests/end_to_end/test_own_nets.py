@@ -13,17 +13,21 @@ INPUTS = {
     "Tokens": 'inputs = [{shape = [12], dtype = "int64", high = 100}, {shape = [12], dtype = "bool"}]',
     "TakesAGraph": f'inputs = "{own_nets.HERE}:graph"\nloss = "{own_nets.HERE}:spread"',
     "Video": "input_shape = [3, 4, 8, 8]",
+    "SparseGraph": f'inputs = "{own_nets.HERE}:sparse_graph"',
+    "TimeFirst": "input_shape = [4, 8]",
     "GroupedTransposed": "input_shape = [8, 16, 16]",
 }
 BOTH = (
     "ReadsAValue", "KeepsAPlainTensor", "sets_threads_when_built", "sets_dtype_when_built", "NeedsFp32",
     "DropsByItself", "Attention", "lazy", "EditsItsInput", "ReturnsADict", "ReturnsANest", "ReturnsItsLoss",
     "TwoInputs", "Tokens", "TakesAGraph", "Video", "GroupedTransposed", "TwoAndThree", "MixesItsBatch",
+    "Checkpointed", "InFrequencies", "SparseGraph", "TimeFirst",
 )  # fmt: skip
 INFERENCE = (
     "GoesThroughNumPy", "LoopsByValue", "KeepsAHiddenBuffer", "SetsThreadsWhenRun", "HidesItsThreads",
     "LowersItsPrecision", "IsTraced", "HasFp32Inside", "Noisy", "DrawsFromPython", "WearsOut", "CountsItsCalls",
     "SortsNearTies", "KeepsTheLargest",
+    "ReturnsIndices", "scripted", "quantised", "TakesGradients", "HasNoWeights",
 )  # fmt: skip
 
 
@@ -40,7 +44,7 @@ def measured(folder):
     runner = Runner(folder)
     parts = [
         own_nets.suite(BOTH, INPUTS, batch_size=8),
-        own_nets.suite(INFERENCE, batch_size=8, mode="inference"),
+        own_nets.suite(INFERENCE, INPUTS, batch_size=8, mode="inference"),
         own_nets.suite(["OnlyFours"], batch_size=[4, 8], mode="inference"),
         own_nets.suite(["Uncompiled", "HalfCompiled"], batch_size=2, mode="inference", compile_mode="default"),
         own_nets.suite(["TwoAndThree"], batch_size=8, mode="inference", memory_format="channels_last"),
@@ -161,6 +165,24 @@ def test_a_net_that_sorts_near_ties_is_timed_and_not_called_wrong(row):
 def test_a_net_that_selects_by_value_is_compared_where_rounding_selects_the_same(row):
     check = row("KeepsTheLargest")["check"]
     assert check["relative_error"] <= check["tolerance"] if check["tolerance"] else check["inconclusive"]
+
+
+@pytest.mark.parametrize("name", ["scripted", "HasNoWeights", "TakesGradients"])
+def test_what_is_built_in_other_ways_is_checked_too(row, name):
+    assert "of fp64 eager" in row(name)["check"]["reference"]
+
+
+def test_a_net_that_takes_gradients_is_timed_where_it_can(row):
+    assert row("TakesGradients")["notes"]["gradients"].startswith("the net takes gradients in its forward pass")
+    assert row("TakesGradients")["flops"]["forward_per_image"] == 2 * BODY
+
+
+def test_a_net_without_fp64_kernels_is_held_against_fp32(row):
+    assert "of fp32 eager" in row("quantised")["check"]["reference"]
+
+
+def test_an_output_without_real_numbers_is_timed_and_not_compared(row):
+    assert row("ReturnsIndices")["check"]["inconclusive"].startswith("there is no floating tensor in its outputs")
 
 
 def test_what_has_nothing_random_left_is_compared(row):

@@ -6,6 +6,7 @@ import random
 import sys
 
 import torch
+import torch.utils.checkpoint
 from torch import nn
 from torch.nn import functional
 
@@ -149,6 +150,71 @@ class KeepsTheLargest(Body):
     def forward(self, x):
         scores = super().forward(x).flatten()
         return scores[scores > scores.mean() + 1e-7 * torch.sign(scores[0])]
+
+
+class ReturnsIndices(Body):
+    def forward(self, x):
+        return super().forward(x).argmax(1)
+
+
+def scripted():
+    return torch.jit.script(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(784, 10))
+    )
+
+
+def quantised():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(768, 32), nn.ReLU(), nn.Linear(32, 10))
+    return torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
+
+
+class TakesGradients(Body):
+    def forward(self, x):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            energy = super().forward(x).square().sum()
+            (force,) = torch.autograd.grad(energy, x, create_graph=self.training)
+        return energy, force
+
+
+class Checkpointed(Body):
+    def forward(self, x):
+        features = torch.utils.checkpoint.checkpoint(lambda x: torch.relu(self.conv(x)), x, use_reentrant=False)
+        return self.head(features.mean((2, 3)))
+
+
+class InFrequencies(Body):
+    def forward(self, x):
+        spectrum = torch.fft.rfft2(x)
+        return super().forward(torch.fft.irfft2(spectrum)), spectrum
+
+
+class HasNoWeights(nn.Module):
+    def forward(self, x):
+        return x.flatten(1).softmax(1)
+
+
+class SparseGraph(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(5, 10)
+
+    def forward(self, nodes, edges):
+        return self.mix(torch.sparse.mm(edges, nodes))
+
+
+def sparse_graph(batch_size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch_size, 5, generator=generator), torch.eye(batch_size).to_sparse()
+
+
+class TimeFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rows, self.head = nn.LSTM(8, 6, dropout=0.3, num_layers=2), nn.Linear(6, 10)
+
+    def forward(self, x):
+        return self.head(self.rows(x)[0])
 
 
 class EditsItsInput(Body):

@@ -31,8 +31,12 @@ class Unsuitable(Exception):  # noqa: N818
 
 def load(path: str) -> dict[str, Any]:
     """What `reference.prepare` wrote: `state` (mapped, not read), and all that is known of the reference."""
-    tensors = torch.load(path, mmap=True)
-    return tensors | torch.load(f"{path}.reference")  # type: ignore[no-any-return]
+    return read(path) | read(f"{path}.reference")
+
+
+def read(path: str) -> dict[str, Any]:
+    """A file that this project wrote a moment ago: what it holds of a person's net may be of any class."""
+    return torch.load(path, mmap=True, weights_only=False)  # type: ignore[no-any-return]
 
 
 def compare(
@@ -103,12 +107,13 @@ def tolerances(precision: Precision, sensitivity: Mapping[str, float]) -> dict[s
     as much to a smooth function (Higham & Mary, A new approach to probabilistic rounding error analysis, 2019:
     independent roundings add in squares). Gradients are not smooth: a value near a kink of a ReLU or a maximum
     sends all of its gradient elsewhere, the share of such values grows with r, and the distance with its root.
-    A tolerance above 1 says that nothing can be told: so it is with gradients behind a normalisation over two
-    images, which are 0 but for rounding.
+    No result is better than its own rounding, however well conditioned. A tolerance above 1 says that nothing can be
+    told: so it is with gradients behind a normalisation over two images, which are 0 but for rounding.
     """
-    ratio = math.sqrt(UNIT_ROUNDOFF[precision] ** 2 + 2.0**12 * 2.0**-48) / UNIT_ROUNDOFF["bf16"]
+    unit = UNIT_ROUNDOFF[precision]
+    ratio = math.sqrt(unit**2 + 2.0**12 * 2.0**-48) / UNIT_ROUNDOFF["bf16"]
     return {
-        what: SAFETY * error * (math.sqrt(ratio) if what == "gradients" else ratio)
+        what: max(SAFETY * error * (math.sqrt(ratio) if what == "gradients" else ratio), unit)
         for what, error in sensitivity.items()
     }
 

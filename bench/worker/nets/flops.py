@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, flop_registry, sdpa_flop_count, shape_wrapper
 
 Size = list[int]
@@ -23,9 +24,36 @@ def count(call: Callable[[], Any]) -> int:
 
     Never hand it a compiled net: under the counter, Dynamo does not compile.
     """
-    with without_fused_layers(), FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
+    try:
+        with without_fused_layers(), FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
+            call()
+        return int(counter.get_total_flops())
+    except RuntimeError as error:
+        if "_will_engine_execute_node" not in str(error):
+            raise
+    # torch's counter keeps track of modules by hooks that a net which calls autograd itself does not stand
+    plain = _Counter()
+    with without_fused_layers(), plain:
         call()
-    return int(counter.get_total_flops())
+    return plain.total
+
+
+class _Counter(TorchDispatchMode):
+    """FLOPs of all operators, whichever module they are of."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._overloadpacket not in _REGISTRY:
+            with self:
+                parts = func.decompose(*args, **(kwargs or {}))
+            if parts is not NotImplemented:
+                return parts
+        out = func(*args, **(kwargs or {}))
+        self.total += of_operator(func, args, kwargs, out)
+        return out
 
 
 def of_operator(operator: Any, args: Any, kwargs: Any, out: Any) -> int:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, torch.Tensor]]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             yield from _walk(getattr(value, field.name), f"{path}.{field.name}")
+    elif isinstance(value, types.SimpleNamespace):
+        yield from _walk(vars(value), path)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _walk(item, f"{path}[{key!r}]")

@@ -13,6 +13,7 @@ from bench.worker.nets import building, correctness, inputs
 from bench.worker.nets.inputs import Inputs
 from bench.worker.nets.outputs import Loss, loss_for
 from bench.worker.settings import fp32_backends
+from suites.architectures import default_input_shape
 from suites.case import Case, Precision
 
 LEARNING_RATE = 1e-5
@@ -37,6 +38,7 @@ class Workload:
         loss: what training minimises; None in inference.
         optimizer: None in inference: making one imports Dynamo, more than a second of a fresh process.
         scaler: scales the loss in fp16 training; None elsewhere.
+        uses_autograd: the forward pass takes gradients itself, which inference mode forbids.
         pristine: tensors that a step changes though it should not, each with what it has to be at a step's begin.
         notes: what a reader must know: kind -> sentence.
     """
@@ -49,6 +51,7 @@ class Workload:
     loss: Loss | None
     optimizer: torch.optim.Optimizer | None
     scaler: torch.amp.GradScaler | None
+    uses_autograd: bool = False
     pristine: tuple[tuple[torch.Tensor, torch.Tensor], ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -63,9 +66,7 @@ class Workload:
         return self._refresh if self.pristine else None
 
     def _refresh(self) -> None:
-        with torch.no_grad():
-            for tensor, value in self.pristine:
-                tensor.copy_(value)
+        _put_back(self.pristine)
 
     def step(self) -> Any:
         """One step of the case's mode; returns the outputs or the loss."""
@@ -74,7 +75,10 @@ class Workload:
     @contextlib.contextmanager
     def context(self) -> Iterator[None]:
         """Around all steps: no autograd in inference."""
-        with torch.inference_mode() if self.case.mode == "inference" else contextlib.nullcontext():
+        if self.case.mode == "training":
+            yield
+            return
+        with torch.no_grad() if self.uses_autograd else torch.inference_mode():
             yield
 
     def compare(self, tensors: Mapping[str, Any]) -> Check:
@@ -143,6 +147,12 @@ def workload(case: Case, tensors: Mapping[str, Any]) -> Workload:
     loss = _loss(case, net, given, tensors) if case.mode == "training" else None
     labels = loss.labels(case.batch_size, generator).to(case.device) if loss else torch.empty(0)
     scaled = case.mode == "training" and case.precision == "amp_fp16"
+    pristine = _pristine(case, net, given, tensors)
+    uses_autograd = _uses_autograd(case, net, given)
+    _put_back(pristine)
+    notes = {"memory_format": said} if said else {}
+    if uses_autograd:
+        notes["gradients"] = "the net takes gradients in its forward pass: timed under no_grad, not in inference mode"
     return Workload(
         case=case,
         net=net,
@@ -152,8 +162,9 @@ def workload(case: Case, tensors: Mapping[str, Any]) -> Workload:
         loss=loss,
         optimizer=torch.optim.SGD(net.parameters(), lr=LEARNING_RATE) if case.mode == "training" else None,
         scaler=torch.amp.GradScaler(case.device.partition(":")[0]) if scaled else None,
-        pristine=_pristine(case, net, given, tensors),
-        notes={"memory_format": said} if said else {},
+        pristine=pristine,
+        notes=notes,
+        uses_autograd=uses_autograd,
     )
 
 
@@ -163,6 +174,23 @@ def _loss(case: Case, net: nn.Module, given: Inputs, tensors: Mapping[str, Any])
         return Loss(**tensors["loss"])
     with torch.no_grad(), autocast(case.precision, case.device):
         return loss_for(case, given.fresh().into(net), case.batch_size)
+
+
+def _put_back(pristine: tuple[tuple[torch.Tensor, torch.Tensor], ...]) -> None:
+    with torch.no_grad():
+        for tensor, value in pristine:
+            tensor.copy_(value)
+
+
+def _uses_autograd(case: Case, net: nn.Module, given: Inputs) -> bool:
+    """Whether a person's net does in no_grad what it cannot do in inference mode: take gradients of its own."""
+    if case.mode == "training" or default_input_shape(case.architecture) is not None:
+        return False
+    for guard, uses_autograd in ((torch.inference_mode(), False), (torch.no_grad(), True)):
+        with contextlib.suppress(Exception), guard, autocast(case.precision, case.device):
+            given.fresh().into(net)
+            return uses_autograd
+    return False
 
 
 def _pristine(
@@ -208,7 +236,9 @@ def _place(given: Inputs, case: Case) -> Inputs:
 
     def place(tensor: torch.Tensor) -> torch.Tensor:
         dtype = cast_dtype(case.precision) if tensor.is_floating_point() else tensor.dtype
-        memory_format = building.format_of(case.memory_format, tensor.dim())
-        return tensor.to(device=case.device, dtype=dtype, memory_format=memory_format)
+        placed = tensor.to(device=case.device, dtype=dtype)
+        if placed.layout is not torch.strided:
+            return placed
+        return placed.contiguous(memory_format=building.format_of(case.memory_format, tensor.dim()))
 
     return given.map(place)
