@@ -34,8 +34,8 @@ def combine(records: Sequence[Record], budget: Budget, cores: int) -> Record:
         cost=dict(sum((Counter(record.cost or {}) for record in records), Counter())),
     )
     reasons = [noise.disturbances(record, budget, cores) | sensors.noise(record.sensors) for record in records]
-    noisy = noise.imprecision(whole, budget) + noise.over_launches(reasons)
-    return replace(whole, sampling=replace(sampling, noisy=noisy))
+    found = replace(sampling, noisy=noise.over_launches(reasons), wide=noise.imprecision(whole, budget))
+    return replace(whole, sampling=found)
 
 
 def _sampling(records: Sequence[Record]) -> Sampling:

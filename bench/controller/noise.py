@@ -27,15 +27,15 @@ VALLEY = 0.05
 """Two modes have no more of all samples than this in the middle third between them; one wide mode has 17 %."""
 
 
-def imprecision(record: Record, budget: Budget) -> tuple[str, ...]:
-    """Whether the median is known less well than was asked for."""
+def imprecision(record: Record, budget: Budget) -> str:
+    """How well the median is known, where that is less well than was asked for; empty elsewhere."""
     found = summarise(record)
     if found.half_width is None:
-        return (f"{len(record.seconds)} samples are too few for an interval",)
+        return f"{len(record.seconds)} samples are too few for an interval"
     if found.half_width <= budget.precision:
-        return ()
+        return ""
     where = f" between {found.launches} launches" if found.launches > 1 else ""
-    return (f"the median is known to ±{100 * found.half_width:.1f}% only{where}, wanted ±{100 * budget.precision:g}%",)
+    return f"the median is known to ±{100 * found.half_width:.1f}% only{where}, wanted ±{100 * budget.precision:g}%"
 
 
 def disturbances(record: Record, budget: Budget, cores: int) -> dict[str, str]:

@@ -148,13 +148,15 @@ class Sampling:
     """How the samples were taken, over all launches.
 
     `steps_per_sample` is the most of any launch, `stop_reason` the one of the launch that was known least.
-    `synchronised_seconds` is the second series of an accelerator, each step waited for: its latency.
+    `noisy` is evidence that something else had a hand in it; `wide` says that the interval is wider than was asked for,
+    which is no alarm. `synchronised_seconds` is the second series of an accelerator, each step waited for: its latency.
     """
 
     launches: tuple[Launch, ...]
     steps_per_sample: int
     stop_reason: str
     noisy: tuple[str, ...] = ()
+    wide: str = ""
     clock: str = ""
     synchronised_seconds: tuple[float, ...] = ()
 

@@ -18,7 +18,7 @@ WORDS = {
     Status.FAILED: "FAILED",
     Status.WRONG_RESULT: "WRONG RESULT",
 }
-NOISY = "NOISY"
+NOISY, WIDE = "NOISY", "wide"
 
 
 def machine(environment: Mapping[str, Any]) -> str:
@@ -31,8 +31,10 @@ def machine(environment: Mapping[str, Any]) -> str:
 
 def word(record: Record) -> str:
     """The verdict, in a word."""
-    noisy = record.sampling is not None and record.sampling.noisy
-    return NOISY if noisy else WORDS[record.outcome.status]
+    sampling = record.sampling
+    if sampling is not None and record.outcome.status is Status.MEASURED:
+        return NOISY if sampling.noisy else WIDE if sampling.wide else WORDS[Status.MEASURED]
+    return WORDS[record.outcome.status]
 
 
 def line(record: Record) -> str:

@@ -31,7 +31,7 @@ COLUMNS = (
     "parameter_bytes",
     "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance", "check", "notes",
     "joules_per_image", "images_per_joule", "mean_power_watts",
-    "noisy", "steady", "stop_reason", "cost_seconds",
+    "noisy", "wide", "steady", "stop_reason", "cost_seconds",
 )  # fmt: skip
 """In this order; `value` in the unit that `metric` names; times in seconds, memory in bytes, half widths a share.
 
@@ -324,6 +324,7 @@ def _rest(record: Record) -> dict[str, Any]:
     if record.sampling is not None:
         row |= {
             "noisy": "; ".join(record.sampling.noisy),
+            "wide": record.sampling.wide or None,
             "steady": all(launch.steady for launch in record.sampling.launches),
             "stop_reason": record.sampling.stop_reason,
         }

@@ -65,7 +65,7 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
     for column in columns:
         title, text, _ = VALUES[column]
         table[title] = [text(_number(value)) for value in frame[column]]
-    table["verdict"] = [_verdict(*row) for row in frame[["status", "noisy", "reason"]].itertuples(index=False)]
+    table["verdict"] = [_verdict(*row) for row in frame[["status", "noisy", "wide", "reason"]].itertuples(index=False)]
     return table.rename(columns=lambda name: str(name).replace("_", " "))
 
 
@@ -114,9 +114,11 @@ def _best(group: pd.DataFrame, value: str) -> str:
     return best if len(group) == 1 else f"{best} ({len(found)}/{len(group)})"
 
 
-def _verdict(status: str, noisy: Any, reason: Any) -> str:
+def _verdict(status: str, noisy: Any, wide: Any, reason: Any) -> str:
     if status == "measured":
-        return f"NOISY: {noisy}" if isinstance(noisy, str) and noisy else "ok"
+        if isinstance(noisy, str) and noisy:
+            return f"NOISY: {noisy}"
+        return "wide" if isinstance(wide, str) and wide else "ok"
     return f"{VERDICTS.get(status, status)}: {reason}"
 
 

@@ -61,6 +61,7 @@ class Measurer:
                 checked = self._check(work, tensors)
                 check_seconds = clock.now() - start
         del tensors
+        self._notes |= work.notes
         if refused := self._refused(checked, once):
             return self._record(outcome=refused)
         # Do not begin what cannot end: a first, cold step may take twice as long as the later ones.
@@ -119,7 +120,6 @@ class Measurer:
         work = workload.workload(self._case, tensors)
         if names := settings.restore(self._wanted):
             self._notes["settings"] = f"building the net changed {', '.join(names)}: set back before anything was timed"
-        self._notes |= work.notes
         return work
 
     def _check(self, work: Workload, tensors: Mapping[str, Any]) -> Check:

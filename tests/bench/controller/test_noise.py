@@ -28,7 +28,7 @@ def record(seconds=CALM, *, threads=2, **launch):
 def test_an_undisturbed_measurement_has_no_reason():
     quiet = record(stolen_share=0.0, other_cores=0.1, switches_per_second=40.0)
     assert noise.disturbances(quiet, BUDGET, cores=2) == {}
-    assert noise.imprecision(quiet, BUDGET) == ()
+    assert noise.imprecision(quiet, BUDGET) == ""
     assert noise.disturbances(record(), BUDGET, cores=2) == {}
 
 
@@ -114,12 +114,12 @@ def test_the_interval_that_counts_is_the_one_between_launches():
     seconds = (1.0,) * 6 + (1.1,) * 6
     assert half_width(seconds) < 0.05
     two = measured(seconds=seconds, sampling=sampling(*launches))
-    (reason,) = noise.imprecision(two, BUDGET)
+    reason = noise.imprecision(two, BUDGET)
     assert reason == "the median is known to ±64.2% only between 2 launches, wanted ±5%"
     assert noise.imprecision(measured(seconds=(1, 1, 1, 1, 1, 1.5)), BUDGET) == (
-        "the median is known to ±25.0% only, wanted ±5%",
+        "the median is known to ±25.0% only, wanted ±5%"
     )
-    assert noise.imprecision(measured(seconds=(1.0,) * 5), BUDGET) == ("5 samples are too few for an interval",)
+    assert noise.imprecision(measured(seconds=(1.0,) * 5), BUDGET) == "5 samples are too few for an interval"
 
 
 def test_drift_is_of_thirds_that_cannot_be_the_same():
