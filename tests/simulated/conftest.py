@@ -1,0 +1,96 @@
+"""The simulated accelerator, for tests: always in processes of their own, for it becomes their torch's accelerator."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulated import device
+from tests.support.runner import ROOT, Runner
+
+BUDGET = """
+[measure]
+precision = 0.5
+min_samples = 3
+min_seconds = 0.01
+max_seconds = 0.05
+warmup_seconds = 0.05
+time_limit_seconds = 60
+"""
+
+
+class Simulator:
+    """Runs code and sweeps where torch has devices `sim`.
+
+    Args:
+        cache: the folder that keeps the compiled device.
+    """
+
+    def __init__(self, cache):
+        self._cache = cache
+
+    def environment(self, *devices):
+        """That of a process with such devices: each a dictionary with keys of `device.DEFAULTS`."""
+        return {
+            **os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, device.AUTOLOAD))), "COLUMNS": "200",
+            "DLHW_SIM": json.dumps(devices), "DLHW_SIM_CACHE": str(self._cache),
+        }  # fmt: skip
+
+    def facts(self, code, *devices):
+        """What `code` prints as the last line, as JSON."""
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code], env=self.environment(*devices), text=True, capture_output=True,
+            timeout=300, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def sweep(self, folder, suite, *devices, arguments=()):
+        """The outcomes of a sweep by case id, as in `results.json`, and what was printed."""
+        runner = Runner(folder)
+        path = folder / "suite.toml"
+        path.write_text(BUDGET + suite)
+        done = subprocess.run(
+            runner.command("--benchmark-json=results.json", *arguments, suite=path), cwd=folder, text=True,
+            env=self.environment(*devices), capture_output=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return Results(json.loads((folder / "results.json").read_text()), done.stdout)
+
+
+class Results:
+    """What a sweep has measured.
+
+    Attributes:
+        measured: case id -> pytest-benchmark's entry.
+        others: case id -> the outcome of what was not measured.
+    """
+
+    def __init__(self, data, output):
+        self.output = output
+        self.measured = {entry["name"].partition("[")[2][:-1]: entry for entry in data["benchmarks"]}
+        self.others = {entry["id"]: entry for entry in data["outcomes"] if entry["id"] not in self.measured}
+
+    def median(self, case_id):
+        """Seconds of a step."""
+        return self.measured[case_id]["stats"]["median"]
+
+    def info(self, case_id):
+        """The record."""
+        return self.measured[case_id]["extra_info"]
+
+    def rate(self, case_id):
+        """What a micro-benchmark did a second."""
+        return self.info(case_id)["work"]["amount"] / self.median(case_id)
+
+
+@pytest.fixture(scope="session")
+def simulator(request, tmp_path_factory):
+    if device.compiler() is None:
+        pytest.skip("the simulated accelerator needs a C++ compiler (g++ or clang++, or CXX naming one)")
+    cache = getattr(request.config, "cache", None)
+    simulator = Simulator(cache.mkdir("simulated") if cache else tmp_path_factory.mktemp("simulated"))
+    assert simulator.facts("import torch; print(torch.accelerator.device_count())", {}) == 1  # compiled from here on
+    return simulator

@@ -1,0 +1,125 @@
+"""dlhw on devices whose truth is known: nets are measured as long, and as large, as they are."""
+
+import pytest
+
+SLOW = {"fp32": 2e9, "half": 8e9, "bandwidth": 2e9, "link": 1e9, "latency": 2e-5, "memory": 2**27}
+FAST = {name: 2 * value for name, value in SLOW.items()} | {"latency": 1e-5, "memory": 2_400_000}
+"""Twice as fast in everything, and small."""
+BATCHES = (2, 16, 32, 64, 128)
+NETS = f"""
+[[sweep]]
+architecture = ["lenet", "lenet_bn"]
+precision = ["fp32", "amp_bf16"]
+batch_size = 2
+threads = 1
+
+[[sweep]]
+architecture = "resnet18"
+image_size = 32
+memory_format = ["contiguous", "channels_last"]
+precision = "bf16"
+device = "sim:0"
+batch_size = 2
+threads = 1
+
+[[sweep]]
+architecture = "lenet"
+mode = "training"
+batch_size = {list(BATCHES)}
+device = "sim"
+threads = 1
+"""
+PREDICTED = """
+import json, sys, tempfile
+from pathlib import Path
+import torch
+from bench.worker.nets import correctness, reference, workload
+from dataclasses import replace
+from suites.case import Case
+
+def predicted(case_id, batch=2):
+    case = replace(Case.parse(case_id), batch_size=batch)
+    torch.accelerator.set_device_index(torch.device(case.device))
+    workload.set_precision(case.precision)
+    on_host = replace(case, device="cpu", precision="fp32", memory_format="contiguous")
+    with tempfile.TemporaryDirectory() as folder:
+        found = reference.prepare(on_host, Path(folder) / "reference")
+        tensors = correctness.load(found.path)
+    work = workload.workload(case, tensors)
+    with work.context():
+        work.step()
+        torch.accelerator.reset_peak_memory_stats(case.device)
+        with torch.sim.operators() as operators:
+            work.step()
+    _, flops, octets, seconds = zip(*operators)
+    peak = torch.sim.counters(torch.device(case.device).index)["peak"]
+    return {"flops": sum(flops), "seconds": sum(seconds), "peak": peak,
+            "formula": sum(max(f / 2e9, b / 2e9) + 2e-5 for f, b in zip(flops, octets))}
+
+print(json.dumps([predicted(*wanted) for wanted in WANTED]))
+"""
+
+
+def name(net="lenet", mode="training", precision="fp32", layout="contiguous", batch=2, device="sim:0"):
+    return f"{net}-{mode}-b{batch}-{precision}-{layout}-eager-{device}-t1"
+
+
+RESNETS = [name("resnet18@32", mode, "bf16", layout) for mode in ("inference", "training")
+           for layout in ("contiguous", "channels_last")]  # fmt: skip
+LENETS = [name(net, mode, precision) for net in ("lenet", "lenet_bn") for mode in ("inference", "training")
+          for precision in ("fp32", "amp_bf16")]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def swept(simulator, tmp_path_factory):
+    return simulator.sweep(tmp_path_factory.mktemp("swept"), NETS, SLOW, FAST)
+
+
+@pytest.fixture(scope="module")
+def predicted(simulator):
+    """What the device itself counts in one step of each case; and of larger batches."""
+    wanted = [(case,) for case in (*LENETS, *RESNETS)] + [(name(), 16), (name(), 32)]
+    found = simulator.facts(f"WANTED = {wanted!r}\n{PREDICTED}", SLOW)
+    return dict(zip([case for case, *_ in wanted[:-2]] + [16, 32], found, strict=True))
+
+
+def test_everything_is_measured_and_right(swept):
+    wanted = {*LENETS, *RESNETS, *(case.replace("sim:0", place) for case in LENETS for place in ("cpu", "sim:1"))}
+    assert wanted <= swept.measured.keys()
+    checks = {case: swept.info(case)["check"] for case in wanted}
+    assert {case for case, check in checks.items() if check["reference"] == "none"} == set()
+
+
+@pytest.mark.parametrize("case", [*LENETS, *RESNETS])
+def test_a_step_takes_what_its_operators_take(swept, predicted, case):
+    assert swept.median(case) == pytest.approx(predicted[case]["seconds"], rel=0.01)
+    assert predicted[case]["flops"] == swept.info(case)["flops"]["step"]
+
+
+@pytest.mark.parametrize("case", [case for case in LENETS if "fp32" in case])
+def test_a_steps_time_is_the_formulas(swept, predicted, case):
+    assert swept.median(case) == pytest.approx(predicted[case]["formula"], rel=0.01)
+
+
+@pytest.mark.parametrize("case", [*LENETS, *RESNETS])
+def test_peak_memory_is_the_devices_to_the_byte(swept, predicted, case):
+    assert swept.info(case)["memory"]["peak_allocated_bytes"] == predicted[case]["peak"]
+
+
+@pytest.mark.parametrize("case", LENETS)
+def test_a_device_twice_as_fast_is_twice_as_fast(swept, case):
+    assert swept.median(case) / swept.median(case.replace("sim:0", "sim:1")) == pytest.approx(2, rel=0.005)
+
+
+def test_memory_ends_the_batches_where_it_has_to(swept, predicted):
+    peaks = [predicted[name()]["peak"], predicted[16]["peak"], predicted[32]["peak"]]
+    an_image = (peaks[2] - peaks[1]) / 16
+    fits = [batch for batch in BATCHES if peaks[2] + (batch - 32) * an_image <= FAST["memory"]]
+    cases = {batch: name(batch=batch, device="sim:1") for batch in BATCHES}
+    assert [batch for batch, case in cases.items() if case in swept.measured] == fits
+    first, *later = [swept.others[case] for batch, case in cases.items() if batch not in fits]
+    assert first["status"] == "out_of_memory"
+    assert [(case["status"], case["reason"].partition(" of this")[0]) for case in later] == [
+        ("skipped", f"batch {BATCHES[len(fits)]}")
+    ] * (len(BATCHES) - len(fits) - 1)
+    assert {name(batch=batch) for batch in BATCHES} <= swept.measured.keys()
