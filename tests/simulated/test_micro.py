@@ -2,7 +2,7 @@
 
 import pytest
 
-TRUTH = {"fp32": 2e11, "half": 8e11, "bandwidth": 1e11, "link": 2e10, "latency": 2e-6, "memory": 2**28}
+TRUTH = {"fp32": 2e11, "half": 8e11, "bandwidth": 2e10, "link": 5e9, "latency": 2e-6, "memory": 2**28}
 TWICE = {name: 2 * value for name, value in TRUTH.items()} | {"latency": 1e-6}
 BLOCKS = """
 [[micro]]
@@ -49,7 +49,7 @@ device = "sim:0"
 
 [[micro]]
 operation = "fusion"
-variant = ["eager", "compiled"]
+variant = "compiled"
 size = "2x65536"
 device = "sim:0"
 """
@@ -80,9 +80,9 @@ def only(swept, start, device="sim:0"):
 @pytest.mark.parametrize(
     ("start", "rate"),
     [
-        ("matmul-512x256x512-fp32", 2e11), ("matmul-512x256x512-bf16", 8e11), ("copy-8388608-fp32", 1e11),
-        ("triad-8388608-fp32", 1e11), ("transfer-h2d_pinned-16777216-fp32", 2e10),
-        ("transfer-d2h_pinned-16777216-fp32", 2e10), ("transfer-d2d-16777216-fp32", 5e10),
+        ("matmul-512x256x512-fp32", 2e11), ("matmul-512x256x512-bf16", 8e11), ("copy-8388608-fp32", 2e10),
+        ("triad-8388608-fp32", 2e10), ("transfer-h2d_pinned-16777216-fp32", 5e9),
+        ("transfer-d2h_pinned-16777216-fp32", 5e9), ("transfer-d2d-16777216-fp32", 1e10),
     ],
 )  # fmt: skip
 def test_the_rates_are_those_that_were_set(swept, start, rate):
@@ -98,7 +98,7 @@ def test_a_convolution_reaches_the_peak(swept, layout):
 @pytest.mark.parametrize("direction", ["h2d", "d2h"])
 def test_a_copy_from_pageable_memory_is_as_slow_as_it_is(swept, direction):
     rate = swept.rate(only(swept, f"transfer-{direction}_pageable-16777216-fp32"))
-    assert rate < 1.001 * 1e10  # the host waits for it: what it does between two is in the time as well
+    assert rate < 1.001 * 2.5e9  # the host waits for it: what it does between two is in the time as well
 
 
 def test_an_operation_without_work_costs_the_latency(swept):
@@ -109,7 +109,7 @@ def test_a_copy_beside_a_product_is_free(swept):
     alone, copy, both = (swept.median(only(swept, f"overlap-{kind}-67108864-fp32")) for kind in
                          ("compute", "copy", "both"))  # fmt: skip
     assert alone == pytest.approx(2 * SIDE**3 / 2e11, rel=0.01)
-    assert copy == pytest.approx(67108864 / 2e10, rel=0.01)
+    assert copy == pytest.approx(67108864 / 5e9, rel=0.01)
     assert both == pytest.approx(max(alone, copy), rel=0.01)
 
 
