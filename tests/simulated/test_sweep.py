@@ -30,36 +30,8 @@ device = "sim:1"
 threads = 1
 """
 PREDICTED = """
-import json, sys, tempfile
-from pathlib import Path
-import torch
-from bench.worker.nets import correctness, reference, workload
-from dataclasses import replace
-from suites.case import Case
-
-def predicted(case_id, batch=2):
-    case = replace(Case.parse(case_id), batch_size=batch)
-    torch.accelerator.set_device_index(torch.device(case.device))
-    workload.set_precision(case.precision)
-    on_host = replace(case, device="cpu", precision="fp32", memory_format="contiguous")
-    with tempfile.TemporaryDirectory() as folder:
-        found = reference.prepare(on_host, Path(folder) / "reference")
-        tensors = correctness.load(found.path)
-    index = torch.device(case.device).index
-    torch.accelerator.reset_peak_memory_stats(case.device)
-    work = workload.workload(case, tensors)
-    with work.context():
-        work.compare(tensors)
-        most = torch.sim.counters(index)["peak"]
-        work.step()
-        torch.accelerator.reset_peak_memory_stats(case.device)
-        with torch.sim.operators() as operators:
-            work.step()
-    _, flops, octets, seconds = zip(*operators)
-    peak = torch.sim.counters(index)["peak"]
-    return {"flops": sum(flops), "seconds": sum(seconds), "peak": peak, "most": max(most, peak),
-            "formula": sum(max(f / 2e9, b / 2e9) + 2e-5 for f, b in zip(flops, octets))}
-
+import json
+from tests.simulated.predict import predicted
 print(json.dumps([predicted(*wanted) for wanted in WANTED]))
 """
 
