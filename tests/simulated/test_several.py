@@ -1,4 +1,4 @@
-"""Devices that fail cost themselves alone, each with its reason."""
+"""Several devices: each is measured on its own, and one that fails costs itself alone, with its reason."""
 
 import pytest
 
@@ -24,6 +24,17 @@ for name in ("sim:1", "sim:0", "sim:2"):
     left, right = torch.randn(2, 64, 64, device=name)
     found.append(clock_for(name).samples(lambda: left @ right, 1, 3))
 print(json.dumps(found))
+"""
+COMPARED = """
+import json, os, torch
+from unittest import mock
+from bench.worker import probe
+from bench.worker.events import Events
+
+left, right = torch.randn(2, 256, 256, device="sim:1")
+with mock.patch.object(probe, "_workloads", return_value={"product": lambda: left @ right}):
+    found = probe.instrument(Events(os.open(os.devnull, os.O_WRONLY)), "sim:1", 2)
+print(json.dumps(found["product"]))
 """
 
 
@@ -64,3 +75,9 @@ def test_each_of_several_devices_is_measured_on_its_own(simulator):
     found = simulator.facts(EVENTS, {"fp32": 1e9}, {"fp32": 2e9}, {"fp32": 5e8})
     for seconds, peak in zip(found, (2e9, 1e9, 5e8), strict=True):
         assert seconds == pytest.approx([flops / peak + 2e-5] * 3, rel=1e-3)
+
+
+def test_torchs_own_timer_waits_for_the_device_that_is_examined(simulator):
+    found = simulator.facts(COMPARED, {}, {"fp32": 1e9})
+    assert found["ours_seconds"] == pytest.approx([2 * 256**3 / 1e9 + 2e-5] * 2, rel=1e-3)
+    assert min(found["theirs_seconds"]) > 0.9 * min(found["ours_seconds"])
