@@ -57,8 +57,8 @@ struct Truth {
   double latency;          // seconds of each operator beside its work
   double memory;           // bytes
   double broken;           // 0: no; 1: allocations fail; 2: synchronising fails
-  double seed;             // of what follows: a factor drawn once a process, on each operator, and now and then a spike
-  double offset, jitter, spike_share, spike_seconds;
+  double seed;             // of what follows
+  double jitter, spike_share, spike_seconds;  // a share of each operator's time; now and then a longer one
   double throttle_after, throttle;  // from so many busy seconds on, everything takes so many times as long
 };
 
@@ -80,7 +80,6 @@ struct SimDevice {
   double operators = 0, flops = 0, bytes = 0, seconds = 0, copied = 0;
   int64_t allocated = 0, peak = 0, reserved = 0, reserved_peak = 0, ooms = 0;
   std::mt19937_64 random;
-  double factor = 1;
 };
 
 std::recursive_mutex mutex;  // the backward pass launches from threads of its own
@@ -131,7 +130,6 @@ void begin(Queue& queue, double issued) {
 
 double disturbed(SimDevice& device, double seconds) {
   const Truth& truth = device.truth;
-  seconds *= device.factor;
   if (truth.jitter > 0) seconds *= 1 + truth.jitter * std::normal_distribution<double>()(device.random);
   if (truth.throttle_after > 0 && device.seconds > truth.throttle_after) seconds *= truth.throttle;
   if (truth.spike_share > 0 && std::uniform_real_distribution<double>()(device.random) < truth.spike_share)
@@ -798,7 +796,6 @@ void sim_add(const double* truth) {
   auto device = std::make_unique<SimDevice>();
   std::memcpy(&device->truth, truth, sizeof(Truth));
   device->random.seed(static_cast<uint64_t>(device->truth.seed) * 1000003 + devices.size());
-  device->factor = 1 + device->truth.offset * std::normal_distribution<double>()(device->random);
   devices.push_back(std::move(device));
 }
 

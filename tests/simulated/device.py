@@ -22,7 +22,7 @@ AUTOLOAD = Path(__file__).with_name("autoload")
 FLAGS = ("-std=c++20", "-O1", "-fPIC", "-shared")
 DEFAULTS = {
     "fp32": 1e9, "half": 4e9, "bandwidth": 1e9, "link": 2.5e8, "latency": 2e-5, "memory": 2**28, "broken": "",
-    "seed": 0, "offset": 0, "jitter": 0, "spike_share": 0, "spike_seconds": 0, "throttle_after": 0, "throttle": 1,
+    "seed": 0, "jitter": 0, "spike_share": 0, "spike_seconds": 0, "throttle_after": 0, "throttle": 1,
 }  # fmt: skip
 """In the order of `Truth` in device.cpp: FLOP/s, bytes/s, seconds, bytes."""
 BROKEN = {"": 0, "allocate": 1, "synchronise": 2, "describe": 3, "bare": 4}
