@@ -1,5 +1,6 @@
 """The simulated accelerator, for tests: always in processes of their own, for it becomes their torch's accelerator."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -26,10 +27,20 @@ class Simulator:
 
     Args:
         cache: the folder that keeps the compiled device.
+        shared: a folder of this test run, for all its processes.
     """
 
-    def __init__(self, cache):
-        self._cache = cache
+    def __init__(self, cache, shared):
+        self._cache, self._shared = cache, shared
+
+    def once(self, name, make):
+        """What `make` returns, as JSON: called by one of the processes that run the tests, for all."""
+        path = self._shared / f"{name}.json"
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                path.write_text(json.dumps(make()))
+        return json.loads(path.read_text())
 
     def environment(self, *devices):
         """That of a process with such devices: each a dictionary with keys of `device.DEFAULTS`."""
@@ -38,8 +49,10 @@ class Simulator:
             "DLHW_SIM": json.dumps(devices), "DLHW_SIM_CACHE": str(self._cache),
         }  # fmt: skip
 
-    def facts(self, code, *devices):
-        """What `code` prints as the last line, as JSON."""
+    def facts(self, code, *devices, name=""):
+        """What `code` prints as the last line, as JSON; run once a test run if it has a name."""
+        if name:
+            return self.once(name, lambda: self.facts(code, *devices))
         done = subprocess.run(
             [sys.executable, "-P", "-c", code], env=self.environment(*devices), text=True, capture_output=True,
             timeout=300, stdin=subprocess.DEVNULL, check=False,
@@ -47,17 +60,20 @@ class Simulator:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
-    def sweep(self, folder, suite, *devices, arguments=()):
-        """The outcomes of a sweep by case id, as in `results.json`, and what was printed."""
-        runner = Runner(folder)
+    def sweep(self, name, suite, *devices):
+        """What a sweep finds, run once a test run."""
+        return Results(**self.once(name, lambda: self._sweep(self._shared / name, suite, devices)))
+
+    def _sweep(self, folder, suite, devices):
+        folder.mkdir()
         path = folder / "suite.toml"
         path.write_text(BUDGET + suite)
         done = subprocess.run(
-            runner.command("--benchmark-json=results.json", *arguments, suite=path), cwd=folder, text=True,
+            Runner(folder).command("--benchmark-json=results.json", suite=path), cwd=folder, text=True,
             env=self.environment(*devices), capture_output=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-        return Results(json.loads((folder / "results.json").read_text()), done.stdout)
+        return {"data": json.loads((folder / "results.json").read_text()), "output": done.stdout}
 
 
 class Results:
@@ -90,7 +106,10 @@ class Results:
 def simulator(request, tmp_path_factory):
     if device.compiler() is None:
         pytest.skip("the simulated accelerator needs a C++ compiler (g++ or clang++, or CXX naming one)")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if hasattr(request.config, "workerinput") else base
     cache = getattr(request.config, "cache", None)
-    simulator = Simulator(cache.mkdir("simulated") if cache else tmp_path_factory.mktemp("simulated"))
-    assert simulator.facts("import torch; print(torch.accelerator.device_count())", {}) == 1  # compiled from here on
+    simulator = Simulator(cache.mkdir("simulated") if cache else shared, shared)
+    count = simulator.facts("import torch; print(torch.accelerator.device_count())", {}, name="compiled")
+    assert count == 1
     return simulator

@@ -67,8 +67,8 @@ SIDE = 2048
 
 
 @pytest.fixture(scope="module")
-def swept(simulator, tmp_path_factory):
-    return simulator.sweep(tmp_path_factory.mktemp("micro"), BLOCKS, TRUTH, TWICE)
+def swept(simulator):
+    return simulator.sweep("micro", BLOCKS, TRUTH, TWICE)
 
 
 def only(swept, start, device="sim:0"):

@@ -19,8 +19,8 @@ measure = { min_seconds = 0.3, max_seconds = 0.6, precision = 0.01, warmup_secon
 
 
 @pytest.fixture(scope="module")
-def swept(simulator, tmp_path_factory):
-    return simulator.sweep(tmp_path_factory.mktemp("noise"), SUITE, *DEVICES)
+def swept(simulator):
+    return simulator.sweep("noise", SUITE, *DEVICES)
 
 
 def case(index):

@@ -39,9 +39,9 @@ print(json.dumps(found["product"]))
 
 
 @pytest.fixture(scope="module")
-def swept(simulator, tmp_path_factory):
+def swept(simulator):
     devices = ({}, {"broken": "allocate"}, {"broken": "synchronise"}, {"broken": "describe"})
-    return simulator.sweep(tmp_path_factory.mktemp("broken"), ONE, *devices)
+    return simulator.sweep("broken", ONE, *devices)
 
 
 def case(index):
