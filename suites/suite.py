@@ -196,12 +196,16 @@ class Suite:
 
 def _expand_micro(block: MicroSweep, machine: Machine) -> Iterator[Micro]:
     devices = dict.fromkeys(name for pattern in block.device for name in devices_of(pattern, machine))
+    threads = threads_of(block.threads, machine)
+    most = max((count for count in threads if count <= machine.threads), default=min(threads))
     for variant, precision, device, count, size in itertools.product(
-        block.variant, block.precision, devices, threads_of(block.threads, machine), block.size
+        block.variant, block.precision, devices, threads, block.size
     ):
-        yield Micro(
-            operation=block.operation, variant=variant, size=size, precision=precision, device=device, threads=count
-        )  # fmt: skip
+        if device == "cpu" or count == most:  # the host's threads do nothing for an accelerator's operation
+            yield Micro(
+                operation=block.operation, variant=variant, size=size, precision=precision, device=device,
+                threads=count,
+            )  # fmt: skip
 
 
 def seconds_of(case: AnyCase, budget: Budget) -> float:

@@ -30,7 +30,7 @@ Choose = Callable[[Iterable[Best]], Best]
 
 @dataclass(frozen=True)
 class Ceilings:
-    """By `key`: device, threads, and precision where it matters.
+    """By `key`: device, threads of the CPU, and precision where it matters.
 
     Attributes:
         flops_per_second: of a matrix product or convolution.
@@ -72,8 +72,11 @@ class Ceilings:
 
 
 def key(device: str, threads: int, precision: str = "") -> str:
-    """`cpu-t2-bf16`; autocast's precisions compute in the type that they are named for."""
-    return "-".join(filter(None, (device, f"t{threads}", precision.removeprefix("amp_"))))
+    """`cpu-t2-bf16`, `cuda:0-bf16`: the host's threads are the CPU's ceilings alone.
+
+    Autocast's precisions compute in the type that they are named for.
+    """
+    return "-".join(filter(None, (device, f"t{threads}" * (device == "cpu"), precision.removeprefix("amp_"))))
 
 
 def measured(records: Iterable[Record]) -> Ceilings:

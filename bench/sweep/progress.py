@@ -25,7 +25,10 @@ def machine(environment: Mapping[str, Any]) -> str:
     """`Intel Xeon, 2 cores, AVX512; cuda:0 NVIDIA H100; torch 2.14.1`: what is measured, in a line."""
     host, torch = environment["host"], environment["torch"]
     cpu = f"{host['cpu']['model']}, {host['cores']} cores, {torch['cpu_capability']}"
-    others = [f"{device['name']} {device.get('reason') or device['model']}" for device in environment["devices"][1:]]
+    others = [
+        f"{device['name']} {device.get('reason') or device['model'] or '(model unknown)'}"
+        for device in environment["devices"][1:]
+    ]
     return "; ".join([cpu, *others, f"torch {torch['version']}"])
 
 

@@ -39,7 +39,7 @@ class Sweep:
         self._data_root = data_root
         self._launched: dict[str, list[Record]] = {}
         self._ended: dict[str, tuple[Record, str]] = {}
-        self._exhausted: dict[tuple[Any, ...], tuple[int, Status]] = {}
+        self._exhausted: dict[tuple[Any, ...], tuple[AnyCase, Status]] = {}
         self._journal: Journal | None = None
         self._worker: Worker | None = None
         self._machine = Machine(devices=(), threads=0)
@@ -155,7 +155,7 @@ class Sweep:
         """Where a case ran out of memory or time, larger batches need not be tried."""
         if record.outcome.status in GIVES_UP:
             case = self.cases[record.id][0]
-            self._exhausted.setdefault(case.configuration, (case.scale, record.outcome.status))
+            self._exhausted.setdefault(case.configuration, (case, record.outcome.status))
 
     def _measure(self, case: AnyCase, budget: Budget, once: bool) -> tuple[Record, str]:
         if case.id in self._ended:
@@ -167,10 +167,11 @@ class Sweep:
         return self._launcher.measure(case, budget, once=once, earlier=earlier)
 
     def _too_large(self, case: AnyCase) -> str | None:
-        scale, status = self._exhausted.get(case.configuration, (case.scale, None))
-        if status is None or scale >= case.scale:
+        smaller, status = self._exhausted.get(case.configuration, (case, None))
+        if status is None or smaller.scale >= case.scale:
             return None
-        what = f"size {scale}" if isinstance(case, Micro) else f"batch {scale}"
+        size = "x".join(map(str, smaller.size)) if isinstance(smaller, Micro) else ""
+        what = f"size {size}" if size else f"batch {smaller.scale}"
         return f"{what} of this configuration {GIVES_UP[status]}"
 
     def close(self) -> None:

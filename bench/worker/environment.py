@@ -93,19 +93,29 @@ def _torch() -> dict[str, Any]:
 
 
 def _accelerator(kind: str, index: int) -> dict[str, Any]:
+    """What is known of a device; why it cannot be measured, where it fails at anything, which costs it alone."""
     name = f"{kind}:{index}"
-    facts: dict[str, Any] = {"name": name, "model": None, "uuid": None, "memory_bytes": None, "reason": None}
     try:
         torch.zeros(1, device=name)
-        properties = getattr(torch, kind).get_device_properties(index) if hasattr(torch, kind) else None
-    except RuntimeError as error:
-        return facts | {"reason": str(error).splitlines()[0]}
+        torch.accelerator.synchronize(name)
+        return _described(kind, index, name)
+    except Exception as error:  # noqa: BLE001 - a driver may raise anything, and the other devices may work
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        return {"name": name, "model": None, "uuid": None, "memory_bytes": None, "reason": reason}
+
+
+def _described(kind: str, index: int, name: str) -> dict[str, Any]:
+    """By torch's properties of the device; of some kinds, such as `mps`, it has none."""
+    describe = getattr(getattr(torch, kind, None), "get_device_properties", None)
+    properties = describe(index) if describe else None
     uuid = getattr(properties, "uuid", None)
     major, minor = getattr(properties, "major", None), getattr(properties, "minor", None)
-    return facts | {
+    return {
+        "name": name,
         "model": getattr(properties, "name", None),
         "uuid": None if uuid is None else f"GPU-{uuid}".replace("GPU-GPU-", "GPU-"),
         "memory_bytes": getattr(properties, "total_memory", None),
+        "reason": None,
         "capability": None if major is None else f"{major}.{minor}",
         "multiprocessors": getattr(properties, "multi_processor_count", None),
         "tf32": kind == "cuda" and torch.version.hip is None and major is not None and major >= 8,
@@ -113,10 +123,11 @@ def _accelerator(kind: str, index: int) -> dict[str, Any]:
 
 
 def _compile_problems() -> dict[str, str]:
-    """Why torch.compile cannot work, by type of device: a compiler is missing, or Triton."""
+    """Why torch.compile cannot work, by type of device: no compiler, no Triton, or no way for such a device."""
+    accelerator = torch.accelerator.current_accelerator()
+    kind = accelerator.type if accelerator else "cpu"
     if switch := next((name for name in COMPILE_SWITCHES if os.environ.get(name) == "1"), ""):
-        accelerator = torch.accelerator.current_accelerator()
-        kinds = {"cpu", "cuda", accelerator.type if accelerator else "cpu"}
+        kinds = {"cpu", "cuda", kind}
         return dict.fromkeys(sorted(kinds), f"torch.compile is switched off: {switch}=1 is in the environment")
     problems = {}
     from torch._inductor import cpp_builder, exc
@@ -134,7 +145,16 @@ def _compile_problems() -> dict[str, str]:
         problems["cuda"] = "torch.compile needs the package triton for GPUs"
     elif not any(shutil.which(name) for name in (os.environ.get("CC", "cc"), "gcc", "clang")):
         problems["cuda"] = "torch.compile needs a C compiler for Triton's launchers, and finds none"
+    if kind not in {"cpu", "cuda"} and not _generates_code_for(kind):
+        problems[kind] = f"torch.compile's own backend, inductor, generates no code for {kind}"
     return problems
+
+
+def _generates_code_for(kind: str) -> bool:
+    from torch._inductor.codegen import common
+
+    common.init_backend_registration()
+    return common.get_scheduling_for_device(kind) is not None
 
 
 def _unknown(architectures: Sequence[str]) -> dict[str, str]:

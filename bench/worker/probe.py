@@ -39,6 +39,8 @@ def instrument(events: Events, device: str, alternations: int) -> dict[str, Any]
     them, differ wherever the distribution is skewed, whoever takes them.
     """
     torch.set_num_threads(1)  # the instrument is in question, not the scheduler
+    if device != "cpu":
+        torch.accelerator.set_device_index(torch.device(device))  # torch.utils.benchmark waits for that one alone
     found = {}
     with torch.inference_mode(), no_garbage_collection():
         for name, step in _workloads(device).items():

@@ -285,6 +285,17 @@ def test_an_accelerators_block_has_no_cases_without_one(load):
     assert ids(load(micros), GPUS) == ["copy-64-fp32-cuda:0-t1", "copy-64-fp32-cuda:1-t1"]
 
 
+@pytest.mark.parametrize(
+    ("threads", "host", "device"),
+    [('[1, "all"]', [1, 16], [16]), ('"powers"', [1, 2, 4, 8, 16], [16]), ("[2, 4]", [2, 4], [4]), ("[64]", [64], [64]),
+     ("[4, 64]", [4, 64], [4])],
+)  # fmt: skip
+def test_the_hosts_threads_are_swept_on_the_host_alone(load, threads, host, device):
+    cases = load(f'[[micro]]\noperation = "copy"\nsize = 64\nthreads = {threads}\n').cases(GPUS)
+    counts = {place: [case.threads for case in cases if case.device == place] for place in GPUS.devices}
+    assert counts == {"cpu": host, "cuda:0": device, "cuda:1": device}
+
+
 def test_an_axis_of_both_redefines_it_in_both(load):
     assert {case.precision for case in load(BLOCKS, "precision=fp16").cases(CPU)} == {"fp16"}
 

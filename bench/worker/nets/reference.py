@@ -245,7 +245,7 @@ def _seeded(seed: int) -> Iterator[None]:
     import numpy
 
     states = random.getstate(), numpy.random.get_state()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # the CPU's alone: no accelerator is woken for it
         random.seed(seed)
         numpy.random.seed(seed)
         torch.manual_seed(seed)

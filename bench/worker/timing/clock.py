@@ -188,8 +188,20 @@ def clock_for(device: str, before: Callable[[], None] | None = None) -> Clock:
         return HostClock(before)
     import torch
 
+    class DeviceEvent:
+        """In the queue of `device`; torch's own event is recorded in that of whichever device is current."""
+
+        def __init__(self) -> None:
+            self.event = torch.Event(device, enable_timing=True)
+
+        def record(self) -> None:
+            self.event.record(torch.accelerator.current_stream(device))
+
+        def elapsed_time(self, other: "DeviceEvent", /) -> float:
+            return self.event.elapsed_time(other.event)
+
     return AcceleratorClock(
-        lambda: torch.Event(device, enable_timing=True),
+        DeviceEvent,
         lambda: torch.accelerator.synchronize(device),
         before,
     )

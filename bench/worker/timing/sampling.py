@@ -47,6 +47,7 @@ def sample(step: Step, clock: Clock, budget: Budget, limit_seconds: float = math
 
     Raises:
         TimeoutError: warm-up shows that the fewest samples wanted would take longer than `limit_seconds`.
+        RuntimeError: the clock tells that steps, enough of them for its resolution, take no time.
     """
     begin = clock.now()
     state = warm_up(step, clock, budget.warmup_seconds)
@@ -58,6 +59,8 @@ def sample(step: Step, clock: Clock, budget: Budget, limit_seconds: float = math
     reason = ""
     while not reason:
         seconds += clock.samples(step, steps_per_sample, block)
+        if statistics.median(seconds) <= 0:
+            raise RuntimeError(f"{steps_per_sample} steps take no time by the clock of the device ({clock.name})")
         reason = stop_reason(seconds, clock.now() - start, budget)
     latencies = clock.synchronised(step, min(LATENCY_STEPS, len(seconds)))
     return Samples(tuple(seconds), steps_per_sample, state, reason, tuple(latencies))

@@ -68,7 +68,7 @@ def test_what_was_not_measured_has_no_ceiling():
 
 def test_autocast_is_held_against_the_type_that_it_computes_in():
     assert ceilings.key("cpu", 2, "amp_bf16") == ceilings.key("cpu", 2, "bf16") == "cpu-t2-bf16"
-    assert ceilings.key("cuda:0", 8) == "cuda:0-t8"
+    assert ceilings.key("cuda:0", 8) == ceilings.key("cuda:0", 1) == "cuda:0"
 
 
 def test_what_is_kept_comes_back(cache):

@@ -216,6 +216,14 @@ def test_larger_sizes_of_a_micro_benchmark_that_gave_up_are_skipped(bench, start
     assert "copy-256-fp32-cpu-t1" not in asked(bench)
 
 
+def test_the_size_that_gave_up_is_told_as_it_is_asked_for(bench, start):
+    gave_up, larger = "matmul-2x3x4-fp32-cpu-t1", "matmul-4x4x4-fp32-cpu-t1"
+    bench.answers[gave_up] = ended("timeout", "it did", cases.parse(gave_up))
+    sweep = start('[[micro]]\noperation = "matmul"\nsize = ["2x3x4", "4x4x4"]\nthreads = 1\ndevice = "cpu"\n')
+    sweep.measure(gave_up, NODE)
+    assert sweep.measure(larger, NODE)[0].outcome.reason == "size 2x3x4 of this configuration ran out of time"
+
+
 def test_resume_takes_over_what_is_chosen_of_a_suite(start):
     text = MICROS + "measure = { max_seconds = 3 }\n"
     first = start(text)

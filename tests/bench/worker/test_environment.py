@@ -143,6 +143,24 @@ def test_a_device_that_does_not_work_is_listed_with_its_reason(broken_gpu):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"), [(OSError("the bus is gone"), "the bus is gone"), (ValueError(), "ValueError")]
+)
+@pytest.mark.parametrize("failing", ["zeros", "synchronize", "properties"])
+def test_a_device_that_fails_at_anything_costs_itself_alone(monkeypatch, failing, error, reason):
+    def asked(what, place):
+        if what == failing and str(place) in {"1", "cuda:1"}:
+            raise error
+        return Properties(8, 0)
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 3)
+    monkeypatch.setattr(torch, "zeros", lambda size, device: asked("zeros", device))
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda name: asked("synchronize", name))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: asked("properties", index))
+    assert [device.get("reason") for device in environment.devices()] == [None, None, reason, None]
+
+
 class Properties:
     name = "A GPU"
     uuid = "12345678-90ab"
@@ -158,6 +176,7 @@ def test_what_a_gpu_is(monkeypatch, major, minor, tf32):
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
     monkeypatch.setattr(torch, "zeros", lambda *size, device: None)
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda name: None)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: Properties(major, minor))
     found = environment.devices()
     assert [device["name"] for device in found] == ["cpu", "cuda:0", "cuda:1"]

@@ -78,6 +78,12 @@ def test_a_sample_has_the_fewest_steps_that_make_the_clock_cheap(step_seconds, o
         assert overhead_seconds / ((steps - 1) * step_seconds) > 1e-3 * (1 - 1e-9)
 
 
+def test_steps_that_take_no_time_are_no_measurement():
+    clock = FakeClock([0.0], overhead_seconds=1e-6)
+    with pytest.raises(RuntimeError, match=r"1000 steps take no time by the clock of the device \(fake\)"):
+        sample(clock.step, clock, Budget())
+
+
 def test_steps_of_a_sample_are_calibrated():
     clock = FakeClock([FAST], overhead_seconds=FAST / 100)
     found = sample(clock.step, clock, Budget())

@@ -1,0 +1,115 @@
+"""The simulated accelerator, for tests: always in processes of their own, for it becomes their torch's accelerator."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulated import device
+from tests.support.runner import ROOT, Runner
+
+BUDGET = """
+[measure]
+precision = 0.5
+min_samples = 3
+min_seconds = 0.01
+max_seconds = 0.05
+warmup_seconds = 0.05
+time_limit_seconds = 60
+"""
+
+
+class Simulator:
+    """Runs code and sweeps where torch has devices `sim`.
+
+    Args:
+        cache: the folder that keeps the compiled device.
+        shared: a folder of this test run, for all its processes.
+    """
+
+    def __init__(self, cache, shared):
+        self._cache, self._shared = cache, shared
+
+    def once(self, name, make):
+        """What `make` returns, as JSON: called by one of the processes that run the tests, for all."""
+        path = self._shared / f"{name}.json"
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                path.write_text(json.dumps(make()))
+        return json.loads(path.read_text())
+
+    def environment(self, *devices):
+        """That of a process with such devices: each a dictionary with keys of `device.DEFAULTS`."""
+        return {
+            **os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, device.AUTOLOAD))), "COLUMNS": "200",
+            "DLHW_SIM": json.dumps(devices), "DLHW_SIM_CACHE": str(self._cache),
+        }  # fmt: skip
+
+    def facts(self, code, *devices, name=""):
+        """What `code` prints as the last line, as JSON; run once a test run if it has a name."""
+        if name:
+            return self.once(name, lambda: self.facts(code, *devices))
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code], env=self.environment(*devices), text=True, capture_output=True,
+            timeout=300, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def sweep(self, name, suite, *devices):
+        """What a sweep finds, run once a test run."""
+        return Results(**self.once(name, lambda: self._sweep(self._shared / name, suite, devices)))
+
+    def _sweep(self, folder, suite, devices):
+        folder.mkdir()
+        path = folder / "suite.toml"
+        path.write_text(BUDGET + suite)
+        done = subprocess.run(
+            Runner(folder).command("--benchmark-json=results.json", suite=path), cwd=folder, text=True,
+            env=self.environment(*devices), capture_output=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {"data": json.loads((folder / "results.json").read_text()), "output": done.stdout}
+
+
+class Results:
+    """What a sweep has measured.
+
+    Attributes:
+        measured: case id -> pytest-benchmark's entry.
+        others: case id -> the outcome of what was not measured.
+    """
+
+    def __init__(self, data, output):
+        self.output = output
+        self.measured = {entry["name"].partition("[")[2][:-1]: entry for entry in data["benchmarks"]}
+        self.others = {entry["id"]: entry for entry in data["outcomes"] if entry["id"] not in self.measured}
+
+    def median(self, case_id):
+        """Seconds of a step."""
+        return self.measured[case_id]["stats"]["median"]
+
+    def info(self, case_id):
+        """The record."""
+        return self.measured[case_id]["extra_info"]
+
+    def rate(self, case_id):
+        """What a micro-benchmark did a second."""
+        return self.info(case_id)["work"]["amount"] / self.median(case_id)
+
+
+@pytest.fixture(scope="session")
+def simulator(request, tmp_path_factory):
+    if device.compiler() is None:
+        pytest.skip("the simulated accelerator needs a C++ compiler (g++ or clang++, or CXX naming one)")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if hasattr(request.config, "workerinput") else base
+    cache = getattr(request.config, "cache", None)
+    simulator = Simulator(cache.mkdir("simulated") if cache else shared, shared)
+    count = simulator.facts("import torch; print(torch.accelerator.device_count())", {}, name="compiled")
+    assert count == 1
+    return simulator

@@ -1,0 +1,43 @@
+"""What a case must take on a simulated device, by the device's own count of one step: run where torch has one."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from bench.worker.nets import correctness, reference, workload
+from suites.case import Case
+from tests.simulated.device import truths
+
+
+def prepared(case, folder):
+    """What the case is checked against."""
+    on_host = replace(case, device="cpu", precision="fp32", memory_format="contiguous", batch_size=case.check_images)
+    return reference.prepare(on_host, Path(folder) / "reference")
+
+
+def predicted(case_id, batch=None):
+    """Of one step: FLOPs, seconds by the device and by the formula for fp32, peak bytes of it and of its check."""
+    case = Case.parse(case_id)
+    case = case if batch is None else replace(case, batch_size=batch)
+    index = torch.device(case.device).index
+    torch.accelerator.set_device_index(index)
+    workload.set_precision(case.precision)
+    with tempfile.TemporaryDirectory() as folder:
+        tensors = correctness.load(prepared(case, folder).path)
+    torch.accelerator.reset_peak_memory_stats(index)
+    work = workload.workload(case, tensors)
+    with work.context():
+        work.compare(tensors)
+        checked = torch.sim.counters(index)["peak"]
+        work.step()
+        torch.accelerator.reset_peak_memory_stats(index)
+        with torch.sim.operators() as operators:
+            work.step()
+    truth, peak = truths()[index], torch.sim.counters(index)["peak"]
+    formula = sum(
+        max(flops / truth["fp32"], octets / truth["bandwidth"]) + truth["latency"] for _, flops, octets, _ in operators
+    )
+    _, flops, _, seconds = zip(*operators, strict=True)
+    return {"flops": sum(flops), "seconds": sum(seconds), "formula": formula, "peak": peak, "most": max(checked, peak)}

@@ -1,0 +1,83 @@
+"""Several devices: each is measured on its own, and one that fails costs itself alone, with its reason."""
+
+import pytest
+
+ONE = """
+[[sweep]]
+architecture = "lenet"
+mode = "inference"
+device = ["sim", "sim:1", "sim:2", "sim:3"]
+threads = 1
+"""
+DESCRIBED = """
+import json
+from bench.worker import environment
+print(json.dumps(environment.devices()))
+"""
+EVENTS = """
+import json, torch
+from bench.worker.timing.clock import clock_for
+
+torch.accelerator.set_device_index(0)
+found = []
+for name in ("sim:1", "sim:0", "sim:2"):
+    left, right = torch.randn(2, 64, 64, device=name)
+    found.append(clock_for(name).samples(lambda: left @ right, 1, 3))
+print(json.dumps(found))
+"""
+COMPARED = """
+import json, os, torch
+from unittest import mock
+from bench.worker import probe
+from bench.worker.events import Events
+
+left, right = torch.randn(2, 256, 256, device="sim:1")
+with mock.patch.object(probe, "_workloads", return_value={"product": lambda: left @ right}):
+    found = probe.instrument(Events(os.open(os.devnull, os.O_WRONLY)), "sim:1", 2)
+print(json.dumps(found["product"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def swept(simulator):
+    devices = ({}, {"broken": "allocate"}, {"broken": "synchronise"}, {"broken": "describe"})
+    return simulator.sweep("broken", ONE, *devices)
+
+
+def case(index):
+    return f"lenet-inference-b1-fp32-contiguous-eager-sim:{index}-t1"
+
+
+def test_the_device_that_works_is_measured(swept):
+    assert set(swept.measured) == {case(0)}
+    assert {id_: outcome["reason"] for id_, outcome in swept.others.items()} == {
+        case(index): f"there is no device sim:{index} here (present: cpu, sim:0)" for index in (1, 2, 3)
+    }
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["sim:1 has no memory left that works", "sim:2 does not answer", "sim:3 does not say what it is"],
+)
+def test_what_is_wrong_with_the_others_is_told(swept, reason):
+    assert reason in swept.output
+
+
+def test_a_device_that_torch_cannot_describe_is_there(simulator):
+    _, first, second = simulator.facts(DESCRIBED, {"broken": "bare"}, {"broken": "allocate"})
+    assert (first["name"], first["model"], first["reason"]) == ("sim:0", None, None)
+    assert second["reason"] == "sim:1 has no memory left that works"
+
+
+def test_each_of_several_devices_is_measured_on_its_own(simulator):
+    """Whichever device is current: torch's own events are recorded in its queue."""
+    flops = 2 * 64**3
+    found = simulator.facts(EVENTS, {"fp32": 1e9}, {"fp32": 2e9}, {"fp32": 5e8})
+    for seconds, peak in zip(found, (2e9, 1e9, 5e8), strict=True):
+        assert seconds == pytest.approx([flops / peak + 2e-5] * 3, rel=1e-3)
+
+
+def test_torchs_own_timer_waits_for_the_device_that_is_examined(simulator):
+    found = simulator.facts(COMPARED, {}, {"fp32": 1e9})
+    assert found["ours_seconds"] == pytest.approx([2 * 256**3 / 1e9 + 2e-5] * 2, rel=1e-3)
+    assert min(found["theirs_seconds"]) > 0.9 * min(found["ours_seconds"])
