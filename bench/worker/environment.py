@@ -4,6 +4,7 @@ import itertools
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -130,11 +131,7 @@ def _compile_problems() -> dict[str, str]:
         kinds = {"cpu", "cuda", kind}
         return dict.fromkeys(sorted(kinds), f"torch.compile is switched off: {switch}=1 is in the environment")
     problems = {}
-    from torch._inductor import cpp_builder, exc
-
-    try:
-        cpp_builder.get_cpp_compiler()
-    except (exc.InvalidCxxCompiler, OSError, RuntimeError):
+    if not _has_cpp_compiler():
         problems["cpu"] = "torch.compile needs a C++ compiler (g++ or clang++, or CXX naming one), and finds none"
     for folder in (tempfile.gettempdir(), str(Path(torch.__file__).parent)):
         if re.search(r"\s", folder):
@@ -148,6 +145,12 @@ def _compile_problems() -> dict[str, str]:
     if kind not in {"cpu", "cuda"} and not _generates_code_for(kind):
         problems[kind] = f"torch.compile's own backend, inductor, generates no code for {kind}"
     return problems
+
+
+def _has_cpp_compiler() -> bool:
+    """As torch._inductor.cpp_builder looks for it, without the second that importing that takes."""
+    named = shlex.split(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++"))
+    return bool(os.environ.get("TORCH_INDUCTOR_INSTALL_GXX")) or bool(named and shutil.which(named[0]))
 
 
 def _generates_code_for(kind: str) -> bool:

@@ -26,7 +26,7 @@ from bench.worker.events import Events
 from bench.worker.server import Server, read_line
 
 PRELOAD = ("bench.worker.nets.measure",)
-FORK_PRELOAD = ("torch._dynamo", "torch.utils.flop_counter", "bench.worker.environment")
+FORK_PRELOAD = ("torch.utils.flop_counter", "bench.worker.environment")
 """What only some children need, and none should spend its time on."""
 
 

@@ -79,7 +79,7 @@ compile_mode = "{compile_mode}"
 """
 
 
-def write_suite(runner, *names, sizes="[1]", limit=3, compile_mode="eager"):
+def write_suite(runner, *names, sizes="[1]", limit=6, compile_mode="eager"):
     (runner.folder / "nets.py").write_text(NETS)
     quoted = ", ".join(f'"nets:{name}"' for name in names)
     text = SUITE.format(names=quoted, sizes=sizes, limit=limit, compile_mode=compile_mode)
@@ -112,7 +112,7 @@ def test_each_fault_is_a_row_and_the_sweep_goes_on(runner):
     assert found["sigsegvb1"][0] == "crashed"
     assert found["sigsegvb1"][1].startswith("killed by SIGSEGV while checking")
     assert found["exitsb1"] == ("crashed", "ended with code 3 while checking; last words: it printed nothing")
-    assert found["hangsb1"] == ("timeout", "no end after 3 s, while checking; killed")
+    assert found["hangsb1"] == ("timeout", "no end after 6 s, while checking; killed")
     assert found["hangsb2"] == ("skipped", "batch 1 of this configuration ran out of time")
     line = next(number for number, text in enumerate(NETS.splitlines(), 1) if "no such layer" in text)
     assert found["raisesb1"] == ("failed", f"ValueError: no such layer (nets.py:{line})")
