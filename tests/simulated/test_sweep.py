@@ -5,7 +5,7 @@ import pytest
 SLOW = {"fp32": 2e9, "half": 8e9, "bandwidth": 2e9, "link": 1e9, "latency": 2e-5, "memory": 2**27}
 FAST = {name: 2 * value for name, value in SLOW.items()} | {"latency": 1e-5, "memory": 3_000_000}
 """Twice as fast in everything, and small."""
-BATCHES = (2, 16, 32, 64)
+BATCHES = (2, 16, 32, 64, 128)
 NETS = f"""
 [[sweep]]
 architecture = ["lenet", "lenet_bn"]
