@@ -206,8 +206,6 @@ class Launcher:
 def preload_for(suite: Suite) -> tuple[str, ...]:
     """What a template should import for a sweep, so that no child has to."""
     modules = ["torchvision"] if any(name.startswith(TORCHVISION) for name in suite.architectures) else []
-    trains = any("training" in sweep.mode for sweep in suite.content.sweep)
-    modules += ["torch._dynamo"] if trains else []  # more than a second, which making an optimizer takes otherwise
     modules += ["torch._inductor.compile_fx"] if suite.compiles else []
     modules += ["bench.worker.micro.measure"] if suite.content.micro else []
     return tuple(modules)

@@ -3,7 +3,9 @@
 Loaded by name (`-p bench.sweep.plugin`), never by entry point: it must not reach into other projects' test runs.
 """
 
+import contextlib
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -158,21 +160,37 @@ def measure(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
     item, config = request.node, request.config
 
     def measure_case(case_id: str, benchmark: Any) -> None:
+        sweep = config.stash[SWEEP]
         try:
-            record, output = config.stash[SWEEP].measure(case_id, item.nodeid, once=benchmark.disabled)
+            record, output = sweep.measure(case_id, once=benchmark.disabled)
+            with uninterrupted():  # what is in the journal is in the results, too
+                sweep.keep(record, item.nodeid)
+                item.stash[RECORD] = record
+                if record.outcome.status is Status.MEASURED:
+                    benchmark.extra_info.update(record.extra_info())
+                    item.get_closest_marker("benchmark").kwargs["timer"].load(record.seconds)
+                    benchmark.pedantic(lambda: None, rounds=len(record.seconds))
         except DlhwError as error:
             pytest.exit(f"dlhw: {error}; what was measured until now is kept", returncode=1)
-        item.stash[RECORD] = record
-        if record.outcome.status is Status.MEASURED:
-            benchmark.extra_info.update(record.extra_info())
-            item.get_closest_marker("benchmark").kwargs["timer"].load(record.seconds)
-            benchmark.pedantic(lambda: None, rounds=len(record.seconds))
-        elif record.outcome.status in JUDGED_TOO_SLOW:
+        if record.outcome.status in JUDGED_TOO_SLOW:
             pytest.skip(record.outcome.reason)
-        else:
+        if record.outcome.status is not Status.MEASURED:
             pytest.fail("\n".join(filter(None, (record.outcome.reason, output))), pytrace=False)
 
     return measure_case
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """An interruption waits until what is inside has ended."""
+    caught: list[Any] = []
+    before = signal.signal(signal.SIGINT, lambda *call: caught.append(call))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught and callable(before):
+        before(*caught[0])
 
 
 def _measures(config: pytest.Config) -> bool:

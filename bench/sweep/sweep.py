@@ -135,21 +135,22 @@ class Sweep:
             self._remember_the_end(record)
         return record
 
-    def measure(self, case_id: str, node_id: str, *, once: bool = False) -> tuple[Record, str]:
-        """Measure a case, or take its record over; also the tail of what the measuring process printed.
+    def measure(self, case_id: str, *, once: bool = False) -> tuple[Record, str]:
+        """Measure a case, or take its record over; also the tail of what the measuring process printed."""
+        if case_id in self.reused:
+            return self.reused[case_id], ""
+        return self._measure(*self.cases[case_id], once)
+
+    def keep(self, record: Record, node_id: str) -> None:
+        """Have a case's record in the journal, before the next case begins.
 
         Raises:
-            DlhwError: the record could not be written to the journal.
+            DlhwError: it could not be written.
         """
-        if case_id in self.reused:
-            record, output = self.reused[case_id], ""
-        else:
-            record, output = self._measure(*self.cases[case_id], once)
-            if self._journal is not None:
-                self._journal.append(node_id, record)
-        self.records[case_id] = record
+        if record.id not in self.reused and self._journal is not None:
+            self._journal.append(node_id, record)
+        self.records[record.id] = record
         self._remember_the_end(record)
-        return record, output
 
     def _remember_the_end(self, record: Record) -> None:
         """Where a case ran out of memory or time, larger batches need not be tried."""

@@ -26,8 +26,9 @@ from bench.worker.events import Events
 from bench.worker.server import Server, read_line
 
 PRELOAD = ("bench.worker.nets.measure",)
-FORK_PRELOAD = ("torch.utils.flop_counter", "bench.worker.environment")
-"""What only some children need, and none should spend its time on."""
+FORK_PRELOAD = ("torch._dynamo", "torch.utils.flop_counter", "bench.worker.environment")
+"""What only some children need, and none should spend its time on. Dynamo takes a second: each optimizer imports it,
+and each dispatch mode, such as a FLOP counter."""
 
 
 def main() -> None:

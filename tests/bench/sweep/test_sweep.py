@@ -63,6 +63,13 @@ class Bench:
         self.closed += 1
 
 
+def kept(sweep, case_id, node_id, **options):
+    """Measures a case as a test of the plugin does."""
+    record, output = sweep.measure(case_id, **options)
+    sweep.keep(record, node_id)
+    return record, output
+
+
 @pytest.fixture
 def bench(monkeypatch):
     bench = Bench()
@@ -99,7 +106,7 @@ def run(sweep):
     """Measures every case of a sweep; what became of them, by precision and batch size."""
     found = {}
     for case_id in sweep.cases:
-        record, _ = sweep.measure(case_id, f"{NODE}[{case_id}]")
+        record, _ = kept(sweep, case_id, f"{NODE}[{case_id}]")
         case = Case.parse(case_id)
         found[case.precision, case.batch_size] = (str(record.outcome.status), record.outcome.reason)
     return found
@@ -183,8 +190,8 @@ def test_after_any_other_outcome_larger_batches_are_tried(bench, start, status):
 def test_smaller_batches_are_tried_after_a_larger_one_gave_up(bench, start):
     sweep = start()
     bench.answers[name("fp32", 4)] = ended("timeout", "it did", Case.parse(name("fp32", 4)))
-    sweep.measure(name("fp32", 4), NODE)
-    assert sweep.measure(name("fp32", 2), NODE)[0].outcome.status is Status.MEASURED
+    kept(sweep, name("fp32", 4), NODE)
+    assert kept(sweep, name("fp32", 2), NODE)[0].outcome.status is Status.MEASURED
 
 
 MICROS = """
@@ -204,7 +211,7 @@ def test_larger_sizes_of_a_micro_benchmark_that_gave_up_are_skipped(bench, start
     gave_up = "copy-128-fp32-cpu-t1"
     bench.answers[gave_up] = ended(status, "it did", cases.parse(gave_up))
     sweep = start(MICROS)
-    found = {case_id: sweep.measure(case_id, NODE)[0].outcome for case_id in sweep.cases}
+    found = {case_id: kept(sweep, case_id, NODE)[0].outcome for case_id in sweep.cases}
     assert found.pop("launch-enqueue-1-fp32-cpu-t2").reason == (
         "launch needs an accelerator, and cpu is the host itself"
     )
@@ -220,15 +227,15 @@ def test_the_size_that_gave_up_is_told_as_it_is_asked_for(bench, start):
     gave_up, larger = "matmul-2x3x4-fp32-cpu-t1", "matmul-4x4x4-fp32-cpu-t1"
     bench.answers[gave_up] = ended("timeout", "it did", cases.parse(gave_up))
     sweep = start('[[micro]]\noperation = "matmul"\nsize = ["2x3x4", "4x4x4"]\nthreads = 1\ndevice = "cpu"\n')
-    sweep.measure(gave_up, NODE)
-    assert sweep.measure(larger, NODE)[0].outcome.reason == "size 2x3x4 of this configuration ran out of time"
+    kept(sweep, gave_up, NODE)
+    assert kept(sweep, larger, NODE)[0].outcome.reason == "size 2x3x4 of this configuration ran out of time"
 
 
 def test_resume_takes_over_what_is_chosen_of_a_suite(start):
     text = MICROS + "measure = { max_seconds = 3 }\n"
     first = start(text)
     for case_id in first.cases:
-        first.measure(case_id, NODE)
+        kept(first, case_id, NODE)
     first.close()
     chosen = suite.load(str(first.suite.path), ["operation=copy"])
     resumed = Sweep(chosen, first.journal_path, resume=True)
@@ -261,7 +268,7 @@ def test_without_a_journal_nothing_is_written(start, tmp_path):
 
 def test_once_is_passed_on(bench, start):
     sweep = start(journal=False)
-    sweep.measure(name("fp32", 1), NODE, once=True)
+    kept(sweep, name("fp32", 1), NODE, once=True)
     assert bench.asked == [(name("fp32", 1), 0.5, True)]
 
 
@@ -279,7 +286,7 @@ def test_launches_are_spread_over_the_run_and_the_last_is_the_cases_own(bench, s
     make_rounds(sweep)
     assert bench.launched == [(ONE, 0), (TWO, 0), (ONE, 1), (TWO, 1)]
     assert sweep.launches_of(ONE) == (2, 3)
-    sweep.measure(ONE, NODE)
+    kept(sweep, ONE, NODE)
     assert bench.earlier == [ONE, ONE]
     (part,), _ = read(sweep.journal_path)
     assert {case_id: len(records) for case_id, records in part.launches.items()} == {ONE: 2, TWO: 2}
@@ -296,8 +303,8 @@ def test_a_launch_that_fails_ends_its_case_and_larger_batches(bench, start):
     make_rounds(sweep)
     assert bench.launched == [(ONE, 0)]
     assert sweep.launches_of(ONE) == (1, 3)
-    assert sweep.measure(ONE, NODE)[0].outcome.reason == "launch 1 of 3: too large"
-    assert sweep.measure(TWO, NODE)[0].outcome.reason == "batch 1 of this configuration ran out of memory"
+    assert kept(sweep, ONE, NODE)[0].outcome.reason == "launch 1 of 3: too large"
+    assert kept(sweep, TWO, NODE)[0].outcome.reason == "batch 1 of this configuration ran out of memory"
     assert bench.asked == []
 
 
@@ -311,7 +318,7 @@ def test_launches_that_the_journal_holds_are_not_made_again(bench, start):
     again = start(LAUNCHES, resume=True)
     make_rounds(again)
     assert bench.launched == [(TWO, 1)]
-    again.measure(ONE, NODE)
+    kept(again, ONE, NODE)
     assert bench.earlier == [ONE, ONE]
 
 
@@ -330,12 +337,12 @@ def test_what_the_rest_of_a_case_may_take_shrinks_with_its_launches(start):
 
 
 def test_what_the_worker_printed_comes_back(start):
-    assert start().measure(name("fp32", 1), NODE)[1] == f"output of {name('fp32', 1)}"
+    assert kept(start(), name("fp32", 1), NODE)[1] == f"output of {name('fp32', 1)}"
 
 
 def test_resume_measures_only_what_is_not_there(bench, start):
     first = start()
-    first.measure(name("fp32", 1), NODE)
+    kept(first, name("fp32", 1), NODE)
     bench.asked.clear()
     found = run(start(resume=True))
     assert name("fp32", 1) not in asked(bench)
@@ -353,7 +360,7 @@ def test_resume_appends_no_second_record(start):
 
 def test_resume_remembers_what_gave_up(bench, start):
     bench.answers[name("fp32", 2)] = ended("out_of_memory", "it did", Case.parse(name("fp32", 2)))
-    start().measure(name("fp32", 2), NODE)
+    kept(start(), name("fp32", 2), NODE)
     bench.asked.clear()
     assert run(start(resume=True))["fp32", 4] == ("skipped", "batch 2 of this configuration ran out of memory")
 
@@ -361,7 +368,7 @@ def test_resume_remembers_what_gave_up(bench, start):
 @pytest.mark.parametrize("status", ["crashed", "failed"])
 def test_resume_tries_accidents_again(bench, start, status):
     bench.answers[name("fp32", 1)] = ended(status, "by accident", Case.parse(name("fp32", 1)))
-    start().measure(name("fp32", 1), NODE)
+    kept(start(), name("fp32", 1), NODE)
     bench.answers.clear()
     assert run(start(resume=True))["fp32", 1] == ("measured", "")
 
@@ -396,7 +403,7 @@ def test_resume_without_a_journal_is_one_clear_error(start, tmp_path):
 
 def test_without_resume_an_earlier_journal_is_kept_aside(start, tmp_path):
     first = start()
-    first.measure(name("fp32", 1), NODE)
+    kept(first, name("fp32", 1), NODE)
     first.close()
     before = first.journal_path.read_bytes()
     start()
@@ -411,7 +418,7 @@ def test_what_is_expected_of_a_case(start):
 
 
 def test_nothing_is_expected_of_a_case_that_is_taken_over(start):
-    start().measure(name("fp32", 1), NODE)
+    kept(start(), name("fp32", 1), NODE)
     assert start(resume=True).expected_seconds(name("fp32", 1)) == 0.0
 
 
