@@ -13,6 +13,19 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LONGEST_FIRST = (
+    "test_gate_live", "test_faults", "test_own_nets", "test_process", "test_any_shell", "test_sweep", "test_micro",
+    "test_plugin", "test_interleave", "test_options", "test_layers", "test_examine", "test_judge", "test_page",
+    "test_device", "test_hardware_run", "test_packaging", "test_processes", "test_house", "test_several",
+)  # fmt: skip
+"""Files that take more than a few seconds: where two run side by side, the short ones are to come last."""
+
+
+def pytest_collection_modifyitems(items):
+    rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """No test leaves anything in the user's cache, or finds anything there."""
