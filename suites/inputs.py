@@ -15,7 +15,7 @@ Dtype = Literal[
 INTEGERS = {"int64": 63, "int32": 31, "int16": 15, "int8": 7, "uint8": 8}
 """Type -> bits of its largest number."""
 CALLABLE = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
-Callable = Annotated[str, Field(pattern=CALLABLE)]
+CallableName = Annotated[str, Field(pattern=CALLABLE)]
 """`package.module:name`, as in the name of a net."""
 
 
@@ -100,8 +100,8 @@ class OwnNet(BaseModel):
 
     input_shape: tuple[PositiveInt, ...] = ()
     inputs: tuple[Input, ...] = ()
-    make_inputs: Callable | None = None
-    loss: Callable | None = None
+    make_inputs: CallableName | None = None
+    loss: CallableName | None = None
 
     @model_validator(mode="before")
     @classmethod

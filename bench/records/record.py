@@ -49,9 +49,12 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Flops:
-    """Two per multiply-add; convolutions, matrix products and attention only, as the model defines them."""
+    """Two per multiply-add; convolutions, matrix products and attention only, as the model defines them.
 
-    forward_per_image: int
+    `forward_per_image` is no whole number where some of the work is the whole batch's.
+    """
+
+    forward_per_image: float
     step: int
 
 

@@ -21,7 +21,7 @@ BOTH = (
     "ReadsAValue", "KeepsAPlainTensor", "sets_threads_when_built", "sets_dtype_when_built", "NeedsFp32",
     "DropsByItself", "Attention", "lazy", "EditsItsInput", "ReturnsADict", "ReturnsANest", "ReturnsItsLoss",
     "TwoInputs", "Tokens", "TakesAGraph", "Video", "GroupedTransposed", "TwoAndThree", "MixesItsBatch",
-    "Checkpointed", "InFrequencies", "SparseGraph", "TimeFirst",
+    "AttendsToItsBatch", "Checkpointed", "InFrequencies", "SparseGraph", "TimeFirst",
 )  # fmt: skip
 INFERENCE = (
     "GoesThroughNumPy", "LoopsByValue", "KeepsAHiddenBuffer", "SetsThreadsWhenRun", "HidesItsThreads",
@@ -102,6 +102,11 @@ BODY = 2 * (3 * 4 * 9 * 14 * 14 + 4 * 10)
         ("lazy", 2 * (108 * 196 + 784 * 10), 2 * 2 * (108 * 196 + 784 * 10) + 2 * 7840),
         ("GroupedTransposed", 32768 + 160, 66_016),
         ("Tokens", 160, 480),
+        (
+            "AttendsToItsBatch",
+            (2 * 2 * 8 * 8 * 768 + 2 * 8 * 7680 + 2 * 6**3) / 8,
+            (2 * 2 * 8 * 8 * 768 + 2 * 2 * 8 * 7680 + 3 * 2 * 6**3) / 8,
+        ),
         ("TakesAGraph", 2 * (6 * 6 * 5 + 6 * 5 * 10), 2 * (6 * 6 * 5) + 2 * 2 * 6 * 5 * 10),
     ],
 )

@@ -1,5 +1,6 @@
 """How many FLOPs a case has: without values where a net can do without, else with real ones, else why not."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,14 +20,27 @@ ONE_VALUE = "more than 1 value per channel"
 """What torch says of a normalisation over a single value."""
 
 
-def count(case: Case) -> tuple[int | None, int | None, dict[str, str]]:
-    """(forward FLOPs a sample, a step's FLOPs a sample, what has to be said).
+@dataclass(frozen=True)
+class Counted:
+    """FLOPs a sample of a forward pass and of a step; None where they cannot be counted, for `reason`.
 
-    On the meta device, where nothing is computed; where the net cannot be there, with real tensors on the CPU.
+    Attributes:
+        by_sample: twice the samples have twice the FLOPs; where not, they are those of the case's own batch alone.
+    """
+
+    forward: float | None
+    step: float | None
+    by_sample: bool = True
+    reason: str = ""
+
+
+def count(case: Case) -> Counted:
+    """On the meta device, where nothing is computed; where the net cannot be there, with real tensors on the CPU.
 
     Raises:
         Unsuitable: a known net does not take samples of this shape.
     """
+    own = default_input_shape(case.architecture) is None
     ways = [(build, samples) for build in (building.without_values, building.fresh)
             for samples in dict.fromkeys((FEW, case.batch_size))]  # fmt: skip
     first: Exception | None = None
@@ -35,19 +49,29 @@ def count(case: Case) -> tuple[int | None, int | None, dict[str, str]]:
         try:
             net = build(case)
             settings.restore(wanted)
-            forward, step = _count(net, case, samples, "meta" if build is building.without_values else "cpu")
+            device = "meta" if build is building.without_values else "cpu"
+            few = _count(net, case, samples, device)
+            if not own or _doubles(net, case, samples, device, few):
+                return Counted(*few)
+            return Counted(*_count(net, case, case.batch_size, device), by_sample=False)
         except Unsuitable:
             raise
         except Exception as error:  # noqa: BLE001 - a net may raise anything
             first = first or error
-            continue
-        return forward, step, {}
     assert first is not None
     _known_to_be_unsuitable(case, first)
-    return None, None, {"flops": f"not counted: {type(first).__name__}: {first_line(first)}"}
+    return Counted(None, None, reason=f"FLOPs not counted: {type(first).__name__}: {first_line(first)}")
 
 
-def _count(net: nn.Module, case: Case, samples: int, device: str) -> tuple[int, int]:
+def _doubles(net: nn.Module, case: Case, samples: int, device: str, few: tuple[float, float]) -> bool:
+    """Whether each sample has FLOPs of its own and nothing else has any; unknown of a net of one batch size."""
+    try:
+        return _count(net, case, 2 * samples, device) == few
+    except Exception:  # noqa: BLE001 - it takes no other number of samples
+        return False
+
+
+def _count(net: nn.Module, case: Case, samples: int, device: str) -> tuple[float, float]:
     """FLOPs a sample of a forward pass and of a step, the latter without the gradient of the inputs."""
     given, generator = inputs.make(case, samples, SEED)
     given = given.map(lambda tensor: tensor.to(device))
@@ -57,7 +81,7 @@ def _count(net: nn.Module, case: Case, samples: int, device: str) -> tuple[int, 
     outputs = held.pop()
     _require_classes(case, outputs, samples)
     if case.mode == "inference":
-        return forward // samples, forward // samples
+        return _each(forward, samples), _each(forward, samples)
     net.train()
 
     def step() -> None:
@@ -67,12 +91,17 @@ def _count(net: nn.Module, case: Case, samples: int, device: str) -> tuple[int, 
         loss.of(outputs, values, loss.labels(samples, generator).to(device)).backward()
 
     try:
-        return forward // samples, flops.count(step) // samples
+        return _each(forward, samples), _each(flops.count(step), samples)
     except ValueError as error:  # normalisation over a single value, even with two samples
         if ONE_VALUE not in str(error):
             raise
         text = _text(case)
         raise Unsuitable(f"{case.architecture} cannot train on {text} images: {error}") from error
+
+
+def _each(total: int, samples: int) -> float:
+    """A whole number wherever it is one."""
+    return total // samples if total % samples == 0 else total / samples
 
 
 def _require_classes(case: Case, outputs: Any, samples: int) -> None:

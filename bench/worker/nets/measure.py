@@ -194,7 +194,7 @@ class Measurer:
 
 def _flops(reference: Reference, samples: int) -> Flops | None:
     forward, step = reference.forward_flops_per_image, reference.step_flops_per_image
-    return None if forward is None or step is None else Flops(forward_per_image=forward, step=step * samples)
+    return None if forward is None or step is None else Flops(forward_per_image=forward, step=round(step * samples))
 
 
 def sampling_of(

@@ -7,7 +7,7 @@ random numbers or edits what it is called with that is found out by running it t
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,8 @@ class Reference:
 
     path: str
     parameters: int
-    forward_flops_per_image: int | None
-    step_flops_per_image: int | None
+    forward_flops_per_image: float | None
+    step_flops_per_image: float | None
     convolutions: bool
     own_batch: bool = False
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -92,7 +92,7 @@ def prepare(case: Case, path: Path) -> Reference:
         Unsuitable: the net does not take samples of this shape.
     """
     wanted = settings.snapshot()
-    forward, step, notes = count(case)
+    counted = count(case)
     net = building.fresh(case)
     settings.restore(wanted)
     building.calibrate(net, case)
@@ -101,13 +101,15 @@ def prepare(case: Case, path: Path) -> Reference:
     facts = Reference(
         path=str(path),
         parameters=sum(parameter.numel() for parameter in net.parameters()),
-        forward_flops_per_image=forward,
-        step_flops_per_image=step,
+        forward_flops_per_image=counted.forward,
+        step_flops_per_image=counted.step,
         convolutions=any(parameter.dim() in (4, 5) for parameter in net.parameters()),
     )
     found, said = _reference(net, case, state)
     torch.save(found, f"{path}.reference")
-    return Reference(**{**vars(facts), "own_batch": found["own_batch"], "notes": notes | said})
+    own_batch = found["own_batch"] or not counted.by_sample
+    notes = said | ({"flops": counted.reason} if counted.reason else {})
+    return replace(facts, own_batch=own_batch, notes=notes)
 
 
 def _reference(net: nn.Module, case: Case, state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -140,7 +142,8 @@ def _in(
     first = _run(again(), case, given, dtype, draw, seed=1)
     if not first.outputs:
         return found | {"inconclusive": NO_NUMBERS}, {"check": NO_NUMBERS}
-    notes = {"loss": f"training minimises {first.loss.said}"} if first.loss and _unusual(first.loss) else {}
+    unusual = first.loss is not None and first.loss.classes is None
+    notes = {"loss": f"training minimises {first.loss.said}"} if first.loss and unusual else {}
     if reasons:
         notes["check"] = f"held against fp32, which is the weaker check: {reasons[0]}"
     found |= {
@@ -179,9 +182,17 @@ def _anything_goes(case: Case, run: Run) -> bool:
     return not (case.architecture.startswith(TORCHVISION) and plain)
 
 
-def _run(net: nn.Module, case: Case, given: Inputs, dtype: torch.dtype, draw: torch.Tensor, seed: int) -> Run:
-    """Outputs and, in training, sampled gradients of `net` in the precision of its own weights."""
-    values = given.map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor).fresh()
+def _run(
+    net: nn.Module, case: Case, given: Inputs, dtype: torch.dtype, draw: torch.Tensor, seed: int, tiles: int = 1
+) -> Run:
+    """Outputs and, in training, sampled gradients of `net` in the precision of its own weights.
+
+    Args:
+        draw: the generator's state that labels are drawn from.
+        tiles: how often the samples are repeated in the batch.
+    """
+    tiled = given.tiled(case.batch_size, tiles)
+    values = tiled.map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor).fresh()
     before, held = values.fresh(), _held(net, case)
     net.train(case.mode == "training").zero_grad(set_to_none=True)
     with _seeded(seed), without_chance(net), torch.set_grad_enabled(case.mode == "training"):
@@ -195,8 +206,8 @@ def _run(net: nn.Module, case: Case, given: Inputs, dtype: torch.dtype, draw: to
         edited = tuple(name for name, tensor in _states(net) if name in held and not _equal(held[name], tensor))
         if case.mode == "inference":
             return Run(_kept(outputs), {}, None, edits, edited)
-        loss = loss_for(case, outputs, case.batch_size)
-        labels = loss.labels(case.batch_size, torch.Generator().set_state(draw))
+        loss = loss_for(case, outputs, tiles * case.batch_size)
+        labels = loss.labels(case.batch_size, torch.Generator().set_state(draw)).repeat(tiles)
         loss.of(outputs, values, labels).backward()
     return Run(_kept(outputs), sampled_gradients(net), loss, edits, edited)
 
@@ -233,10 +244,6 @@ def _edits(run: Run, case: Case) -> dict[str, str]:
         again = "as in training" if case.mode == "training" else "put back for each step, outside the timed part"
         notes["state"] = f"the forward pass changes the net's own {names}: {again}"
     return notes
-
-
-def _unusual(loss: Loss) -> bool:
-    return loss.classes is None
 
 
 @contextmanager
@@ -277,26 +284,11 @@ def _tiles(
     again: Callable[[], nn.Module], case: Case, given: Inputs, dtype: torch.dtype, draw: torch.Tensor, first: Run
 ) -> bool:
     """Whether a batch that repeats the samples has their results repeated, and the same gradients."""
-    twice = Case(**{**vars(case), "batch_size": 2 * case.batch_size})
-    labels = None if first.loss is None else first.loss.labels(case.batch_size, torch.Generator().set_state(draw))
     try:
-        run = _run_tiled(again(), twice, given.tiled(case.batch_size, 2), dtype, labels, first.loss)
+        run = _run(again(), case, given, dtype, draw, seed=1, tiles=2)
     except Exception:  # noqa: BLE001 - it takes no other number of samples
         return False
     return _alike(first, run, SAME[dtype])
-
-
-def _run_tiled(
-    net: nn.Module, case: Case, given: Inputs, dtype: torch.dtype, labels: torch.Tensor | None, loss: Loss | None
-) -> Run:
-    values = given.map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor).fresh()
-    net.train(case.mode == "training").zero_grad(set_to_none=True)
-    with _seeded(1), without_chance(net), torch.set_grad_enabled(case.mode == "training"):
-        outputs = values.into(net)
-        if loss is None or labels is None:
-            return Run(_kept(outputs), {}, None)
-        loss.of(outputs, values, labels.repeat(2)).backward()
-    return Run(_kept(outputs), sampled_gradients(net), loss)
 
 
 def _sensitivity(net: nn.Module, case: Case, given: Inputs, draw: torch.Tensor, first: Run) -> dict[str, float] | None:
