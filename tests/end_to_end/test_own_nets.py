@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import own_nets
 from tests.support.runner import Runner
-from tests.support.shared import once
+from tests.support.shared import folder_of_all, once
 
 INPUTS = {
     "TwoInputs": "inputs = {x = {shape = [3, 16, 16]}, t = {shape = []}}",
@@ -34,7 +34,7 @@ INFERENCE = (
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
     """(net, mode, what else tells the case) -> its record's fields, or [status, reason]."""
-    data = once(tmp_path_factory, "own_nets", measured)
+    data = once(folder_of_all(tmp_path_factory), "own_nets", measured)
     found = {key(each["extra_info"]["case"]): each["extra_info"] for each in data["benchmarks"]}
     return found | {key(each["case"]): [each["status"], each["reason"]] for each in data["outcomes"]}
 

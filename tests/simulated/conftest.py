@@ -1,6 +1,5 @@
 """The simulated accelerator, for tests: always in processes of their own, for it becomes their torch's accelerator."""
 
-import fcntl
 import json
 import os
 import subprocess
@@ -10,6 +9,7 @@ import pytest
 
 from tests.simulated import device
 from tests.support.runner import ROOT, Runner
+from tests.support.shared import folder_of_all, once
 
 BUDGET = """
 [measure]
@@ -33,15 +33,6 @@ class Simulator:
     def __init__(self, cache, shared):
         self._cache, self._shared = cache, shared
 
-    def once(self, name, make):
-        """What `make` returns, as JSON: called by one of the processes that run the tests, for all."""
-        path = self._shared / f"{name}.json"
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                path.write_text(json.dumps(make()))
-        return json.loads(path.read_text())
-
     def environment(self, *devices):
         """That of a process with such devices: each a dictionary with keys of `device.DEFAULTS`."""
         return {
@@ -52,7 +43,7 @@ class Simulator:
     def facts(self, code, *devices, name=""):
         """What `code` prints as the last line, as JSON; run once a test run if it has a name."""
         if name:
-            return self.once(name, lambda: self.facts(code, *devices))
+            return once(self._shared, name, lambda _: self.facts(code, *devices))
         done = subprocess.run(
             [sys.executable, "-P", "-c", code], env=self.environment(*devices), text=True, capture_output=True,
             timeout=300, stdin=subprocess.DEVNULL, check=False,
@@ -62,10 +53,9 @@ class Simulator:
 
     def sweep(self, name, suite, *devices):
         """What a sweep finds, run once a test run."""
-        return Results(**self.once(name, lambda: self._sweep(self._shared / name, suite, devices)))
+        return Results(**once(self._shared, name, lambda folder: self._sweep(folder, suite, devices)))
 
     def _sweep(self, folder, suite, devices):
-        folder.mkdir()
         path = folder / "suite.toml"
         path.write_text(BUDGET + suite)
         done = subprocess.run(
@@ -106,8 +96,7 @@ class Results:
 def simulator(request, tmp_path_factory):
     if device.compiler() is None:
         pytest.skip("the simulated accelerator needs a C++ compiler (g++ or clang++, or CXX naming one)")
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if hasattr(request.config, "workerinput") else base
+    shared = folder_of_all(tmp_path_factory)
     cache = getattr(request.config, "cache", None)
     simulator = Simulator(cache.mkdir("simulated") if cache else shared, shared)
     count = simulator.facts("import torch; print(torch.accelerator.device_count())", {}, name="compiled")

@@ -4,18 +4,21 @@ import fcntl
 import json
 
 
-def once(tmp_path_factory, name, make):
-    """What `make(folder)` returns, as JSON gives it back; made by whichever process asks first, awaited by the others.
-
-    With pytest-xdist each process has a folder of its own below the one that all share.
-    """
+def folder_of_all(tmp_path_factory):
+    """Of this test run: with pytest-xdist each process has a folder of its own below the one that all share."""
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen-") else base
-    with (shared / f"{name}.lock").open("w") as lock:
+    return base.parent if base.name.startswith("popen-") else base
+
+
+def once(folder, name, make):
+    """What `make(folder / name)` returns, as JSON gives it back.
+
+    Made by whichever process asks first, and awaited by the others; `folder` is theirs all.
+    """
+    with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        kept = shared / f"{name}.json"
+        kept = folder / f"{name}.json"
         if not kept.exists():
-            folder = shared / name
-            folder.mkdir()
-            kept.write_text(json.dumps(make(folder)))
+            (folder / name).mkdir()
+            kept.write_text(json.dumps(make(folder / name)))
         return json.loads(kept.read_text())
