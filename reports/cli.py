@@ -10,6 +10,7 @@ import reports.analysis.cli as analysis
 import reports.gate.cli as gate
 import reports.page.cli as page
 import reports.results.cli as results
+from bench.selftest.cli import selftest
 from bench.sweep import command, streams
 from suites.errors import DlhwError
 
@@ -31,7 +32,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.command(context_settings=PASS_ON)(run)
 for each in (
-    analysis.doctor, results.suites, results.table, analysis.roofline, analysis.findings, analysis.explain,
+    analysis.doctor, selftest, results.suites, results.table, analysis.roofline, analysis.findings, analysis.explain,
     page.report, analysis.advise, analysis.compare, gate.gate, analysis.layers, results.recover,
 ):  # fmt: skip
     app.command()(each)

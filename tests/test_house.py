@@ -16,7 +16,7 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 ROOMS = (
     ({"suites"},),
     ({"bench.records"}, {"bench.machine"}, {"bench.worker", "bench.controller"}, {"bench.sweep", "bench.doctor"},
-     {"bench.gate"}),
+     {"bench.gate", "bench.selftest"}),
     ({"reports.results", "reports.references"}, {"reports.analysis"}, {"reports.gate"}, {"reports.page"},
      {"reports.cli"}),
 )  # fmt: skip
@@ -142,7 +142,8 @@ def test_imports_point_one_way(path):
         ("bench.worker.server", "bench.controller.process"), ("bench.controller.process", "bench.worker.template"),
         ("bench.controller.launcher", "bench.sweep.sweep"), ("bench.sweep.sweep", "bench.doctor.examine"),
         ("bench.doctor.examine", "bench.sweep.sweep"), ("bench.sweep.sweep", "bench.gate.session"),
-        ("bench.gate.session", "reports.gate.judge"), ("reports.results.frames", "reports.references.published"),
+        ("bench.gate.session", "reports.gate.judge"), ("bench.doctor.examine", "bench.selftest.flow"),
+        ("bench.selftest.flow", "bench.gate.session"), ("reports.results.frames", "reports.references.published"),
         ("reports.results.frames", "reports.analysis.roofline"), ("reports.analysis.compare", "reports.gate.judge"),
         ("reports.gate.judge", "reports.page.figures"), ("reports.page.figures", "reports.cli"),
         ("reports.cli", "tests.support.samples"),
@@ -206,6 +207,7 @@ def test_importing_is_light(module, light, tmp_path):
         (["table", "--help"], HEAVY),
         (["recover", "--help"], HEAVY),
         (["doctor", "--help"], HEAVY),
+        (["selftest", "--help"], HEAVY),
         (["suites"], {"torch", "torchvision"}),
         (["suites", "quick"], {"torch", "torchvision"}),
         (["table", "r.json"], {"torch", "torchvision"}),

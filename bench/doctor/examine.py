@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.controller import variables
@@ -21,8 +21,11 @@ ENERGY_SECONDS = 6.0
 PROBE_LIMIT_SECONDS = 120.0
 
 
-def examine(begin: Callable[[str, float], None]) -> Iterator[Diagnostic]:
+def examine(begin: Callable[[str, float], None], devices: Container[str] | None = None) -> Iterator[Diagnostic]:
     """Examine this machine; `begin` is told each step as it begins, and about how many seconds it takes.
+
+    Args:
+        devices: the devices to try the instrument on; None: all that work.
 
     Raises:
         DlhwError: torch cannot be started.
@@ -41,7 +44,7 @@ def examine(begin: Callable[[str, float], None]) -> Iterator[Diagnostic]:
         yield from _probe(worker, "flops", lambda facts: [diagnostics.flops(facts)])
         yield from _probe(worker, "clock", lambda facts: [diagnostics.clock(facts)], alternations=2 * ALTERNATIONS)
         for device in environment["devices"]:
-            if not device.get("reason"):
+            if not device.get("reason") and (devices is None or device["name"] in devices):
                 yield from _device(worker, device, begin)
         for count in sorted({1, threads}):
             begin(f"launching {LAUNCHES} processes with {plural(count, 'thread')}", LAUNCHES * 4.0)

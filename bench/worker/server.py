@@ -84,9 +84,9 @@ class Server:
         return {"reference": asdict(found)}
 
     def _probe(self, name: str, **arguments: Any) -> dict[str, Any]:
-        from bench.worker import probe
+        from bench.worker import probe, selftest
 
-        return {"facts": probe.PROBES[name](self._events, **arguments)}
+        return {"facts": {**probe.PROBES, **selftest.CHECKS}[name](self._events, **arguments)}
 
     def _warm_compiler(self, cache: str) -> dict[str, Any]:
         """Do what a machine's first compilation does once: probe the instruction set, precompile headers."""
