@@ -110,9 +110,19 @@ def lay_out(net: nn.Module, memory_format: str) -> str:
     for tensor in (*net.parameters(), *net.buffers()):
         wanted = format_of(memory_format, tensor.dim())
         if wanted is not torch.contiguous_format:
-            tensor.data = tensor.data.contiguous(memory_format=wanted)
+            tensor.data = laid_out(tensor.data, memory_format)
             dimensions.add(tensor.dim())
     return "tensors of five dimensions are channels_last_3d" if 5 in dimensions else ""
+
+
+def laid_out(tensor: torch.Tensor, memory_format: str) -> torch.Tensor:
+    """In `memory_format`, and so that torch goes on in it.
+
+    A tensor of one channel is contiguous in both formats, and `contiguous` leaves it as it is; torch then tells them
+    apart by strides that no element is reached by, which `to` sets.
+    """
+    wanted = format_of(memory_format, tensor.dim())
+    return tensor.contiguous(memory_format=wanted).to(memory_format=wanted)
 
 
 def format_of(memory_format: str, dimensions: int) -> torch.memory_format:

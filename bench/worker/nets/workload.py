@@ -232,8 +232,6 @@ def _place(given: Inputs, case: Case) -> Inputs:
     def place(tensor: torch.Tensor) -> torch.Tensor:
         dtype = cast_dtype(case.precision) if tensor.is_floating_point() else tensor.dtype
         placed = tensor.to(device=case.device, dtype=dtype)
-        if placed.layout is not torch.strided:
-            return placed
-        return placed.contiguous(memory_format=building.format_of(case.memory_format, tensor.dim()))
+        return building.laid_out(placed, case.memory_format) if placed.layout is torch.strided else placed
 
     return given.map(place)
