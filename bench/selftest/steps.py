@@ -20,7 +20,7 @@ ENERGY_SECONDS = 6.0
 HELD_BYTES = 512 * 2**20
 HELD_SECONDS = 0.5
 COMPILE_MODES = {"compile": "default", "CUDA graphs": "cuda-graph"}
-CASE = "{net}-inference-b8-{precision}-{memory_format}-{mode}-{device}-t1"
+CASE = "{net}-inference-b1-{precision}-{memory_format}-{mode}-{device}-t1"
 BUDGET = Budget(precision=0.1, min_seconds=0.05, max_seconds=0.2, warmup_seconds=0.2, time_limit_seconds=LIMIT_SECONDS)
 
 

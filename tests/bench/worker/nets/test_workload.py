@@ -9,6 +9,7 @@ from torch import nn
 
 from bench.worker.nets import correctness
 from bench.worker.nets import reference as references
+from bench.worker.nets.building import laid_out, lay_out
 from bench.worker.nets.workload import set_precision, workload
 from suites.architectures import default_input_shape
 from suites.case import Case
@@ -215,6 +216,19 @@ def test_the_check_leaves_weights_and_no_gradients_behind(make, prepared):
     work.compare(prepared(work.case))
     assert all(torch.equal(value, before[name]) for name, value in weights(work).items())
     assert [parameter.grad for parameter in work.net.parameters()] == [None] * 6
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+def test_a_net_of_one_channel_computes_in_its_memory_format(memory_format):
+    """One channel is contiguous in both formats: torch goes by strides that tell nothing of where the values are."""
+    images = laid_out(torch.randn(2, 1, 12, 12), memory_format)
+    net = nn.Conv2d(1, 4, 3)
+    lay_out(net, memory_format)
+    output = net(images)
+    assert output.is_contiguous(memory_format=torch.channels_last) == (memory_format == "channels_last")
+    assert laid_out(output.to(memory_format=torch.channels_last), memory_format).is_contiguous() == (
+        memory_format == "contiguous"
+    )
 
 
 @pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
