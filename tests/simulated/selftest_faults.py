@@ -125,6 +125,8 @@ def checks(events, wanted, reference):
         yield judge.precision(name, DEVICE, errors[name])
     if "channels_last" in wanted:
         yield judged("channels_last", judge.channels_last, lambda: selftest.channels_last(events, case, reference))
+    held = selftest.hold(events, DEVICE, 2**20, 0.0)
+    yield judge.mapping(DEVICE, {**held, "grown_bytes": {DEVICE: 2**20}})
     yield judged("out of memory", judge.out_of_memory, lambda: selftest.out_of_memory(events, DEVICE, MEMORY_BYTES))
 
 
