@@ -1,6 +1,6 @@
 """`checks` is the flow of `dlhw selftest`: describe the machine, plan, and make check after check."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ from bench.controller.process import Worker
 from bench.doctor.examine import examine
 from bench.selftest import judge, quick
 from bench.selftest.judge import Check
+from bench.selftest.quick import Begin
 from bench.selftest.report import Report
 from bench.selftest.steps import Place, Step, steps_of
 from bench.sweep.progress import Progress
@@ -17,8 +18,6 @@ from suites.axes import devices_of
 from suites.errors import DlhwError, did_you_mean
 
 START_SECONDS, DOCTOR_SECONDS = 8.0, 70.0
-Begin = Callable[[str, str, float, float | None], None]
-"""Is told (how far, what begins, about how many seconds it takes, and all that is left)."""
 
 
 def checks(report: Report, wanted: Sequence[str], begin: Begin, *, quickly: bool) -> Iterator[Check]:
@@ -48,7 +47,7 @@ def checks(report: Report, wanted: Sequence[str], begin: Begin, *, quickly: bool
             *(step for device in working for step in steps_of(place(device))),
         ]
         if quickly and working:
-            run = partial(quick.run, [device["name"] for device in working], report.keep)
+            run = partial(quick.run, [device["name"] for device in working], report.keep, begin)
             steps.append(Step("quick on all", quick.SECONDS, run))
         yield from _made(steps, report, begin)
 

@@ -12,12 +12,20 @@ from bench.sweep.sweep import Sweep
 from suites import suite
 from suites.cases import AnyCase
 
+Begin = Callable[[str, str, float, float | None], None]
+"""Is told (how far, what begins, about how many seconds it takes, and all that is left)."""
 SUITE = "quick"
 SECONDS = 120.0
 
 
-def run(devices: Sequence[str], keep: Callable[[Record], None], seconds: float = SECONDS) -> Iterator[Check]:
-    """A line a device; no case begins after `seconds`, but the first of each device. `keep` is given each record.
+def run(
+    devices: Sequence[str], keep: Callable[[Record], None], begin: Begin, seconds: float = SECONDS
+) -> Iterator[Check]:
+    """A line a device; no case begins after `seconds`, but the first of each device.
+
+    Args:
+        keep: is given each record.
+        begin: is told each case as it begins.
 
     Raises:
         DlhwError: the measuring process does not start.
@@ -28,9 +36,11 @@ def run(devices: Sequence[str], keep: Callable[[Record], None], seconds: float =
         planned = spread(case for case, _ in sweep.cases.values() if not sweep.impossible(case.id))
         end = time.monotonic() + seconds
         met: set[str] = set()
-        for case in planned:
+        for number, case in enumerate(planned):
             if time.monotonic() >= end and case.device in met:
                 continue
+            left = max(0.0, end - time.monotonic())
+            begin(f"[{number}/{len(planned)}]", case.id, sweep.expected_seconds(case.id), left)
             record, _ = sweep.measure(case.id)
             sweep.keep(record, "")
             keep(record)

@@ -37,8 +37,8 @@ class Report:
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
     def describe(self, environment: Mapping[str, Any]) -> None:
-        """Take in what machine this is."""
-        self.environment = environment
+        """Take in what machine this is; where its files lie is nobody's business."""
+        self.environment = {name: value for name, value in environment.items() if name != "worker"}
         self._write()
 
     def add(self, check: Check) -> None:
