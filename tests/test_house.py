@@ -189,7 +189,7 @@ def test_nothing_reads_the_environment_when_imported(path):
         *((module, HEAVY) for module in (
             "reports.cli", "reports", "suites.suite", "bench.records.record", "bench.records.journal",
             "bench.controller.process", "bench.controller.launcher", "bench.doctor.examine", "bench.sweep.sweep",
-            "bench.gate.session", "bench.gate.sides", "reports.gate.cli",
+            "bench.gate.session", "bench.gate.sides", "bench.selftest.flow", "reports.gate.cli",
         )),
         ("bench.sweep.plugin", {"torch", "torchvision", "numpy", "pandas"}),
         ("reports.results.frames", {"torch", "torchvision"}),
