@@ -19,7 +19,7 @@ from bench.worker.nets.correctness import Unsuitable
 from bench.worker.nets.measure import no_garbage_collection
 from bench.worker.outcomes import outcome_of
 from bench.worker.timing import sampling
-from bench.worker.timing.clock import Step, clock_for
+from bench.worker.timing.clock import Clock, Step, clock_for
 from suites.case import Case, Precision
 
 Operate = Callable[..., torch.Tensor]
@@ -75,11 +75,15 @@ def _product_that_lasts(device: str) -> tuple[int, Step]:
             return left @ right
 
         step()  # the first one loads libraries
-        start = clock.now()
-        step()
-        if clock.now() - start >= STEP_SECONDS or size >= LARGEST_PRODUCT:
+        if min(_waited_for(step, clock) for _ in range(3)) >= STEP_SECONDS or size >= LARGEST_PRODUCT:
             return size, step
         size *= 2
+
+
+def _waited_for(step: Step, clock: Clock) -> float:
+    start = clock.now()
+    step()
+    return clock.now() - start
 
 
 def _between_events(step: Step, device: str, steps: int) -> float:
