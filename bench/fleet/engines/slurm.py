@@ -120,6 +120,7 @@ class Slurm:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._partition = partition
         self._minutes = minutes
+        self._refusal = submitit.core.utils.FailedJobError
         self._executor = submitit.SlurmExecutor(folder=self._folder, python=sys.executable, max_num_timeout=0)
         self._jobs = self._folder / "jobs.txt"
         if self._jobs.is_file():  # those that a killed controller left
@@ -147,10 +148,13 @@ class Slurm:
             exclusive=True, mem="0", nodes=1, ntasks_per_node=1, cpus_per_task=node.cores, time=self._minutes,
             job_name=f"dlhw-{task.attempt}", **({"partition": self._partition} if self._partition else {}),
             additional_parameters={
-                "nodelist": node.address, "requeue": False, **({"gres": f"gpu:{node.gpus}"} if node.gpus else {})
+                "nodelist": node.address, "no_requeue": True, **({"gres": f"gpu:{node.gpus}"} if node.gpus else {})
             },
         )  # fmt: skip
-        job = self._executor.submit(serve, str(source), str(out), str(ROOT))
+        try:
+            job = self._executor.submit(serve, str(source), str(out), str(ROOT))
+        except self._refusal as error:
+            raise DlhwError(f"--engine slurm: sbatch: {str(error).strip()}") from error
         with self._jobs.open("a") as file:
             file.write(f"{job.job_id}\n")
         return SlurmRun(str(job.job_id), out)
