@@ -107,7 +107,9 @@ def hold_cores(wait_seconds: float, cores: Collection[int] | None = None) -> Ite
         taken = ""
         for core in sorted(host.CORES if cores is None else cores):
             files.append(_lock_file(core))
-            taken = taken or ("" if _lock(files[-1].fileno(), deadline) else f"core {core} is measured on by another task")
+            taken = taken or (
+                "" if _lock(files[-1].fileno(), deadline) else f"core {core} is measured on by another task"
+            )
         yield taken
     finally:
         for file in files:

@@ -78,7 +78,8 @@ class Fleet:
         self._number = 0
         self._teams: list[Team] = []
         self._unplanned: dict[str, str] = {}
-        self._spent_seconds = self._planned_seconds = 0.0
+        self._blocks = 0
+        self._planned_seconds = self._since = 0.0
 
     def run(self, *, resume: bool = False) -> bool:
         """Measure everything; whether all blocks were measured.
@@ -96,7 +97,8 @@ class Fleet:
             )  # fmt: skip
             for team in self._teams:
                 schedule.resume(team, history.attempts.values())
-            self._planned_seconds = sum(team.left_seconds for team in self._teams)
+            self._blocks = sum(len(team.queue) for team in self._teams)
+            self._planned_seconds, self._since = max(team.left_seconds for team in self._teams), self._now()
             while not all(team.over for team in self._teams):
                 self._hand_out(history)
                 self._listen()
@@ -113,7 +115,9 @@ class Fleet:
             self._ledger.begin({**self.request.to_json(), "software": software(), "engine": type(self.engine).__name__})
         history = ledger.read(self.folder)
         if any(history.header.get(key) != value for key, value in self.request.to_json().items()):
-            raise DlhwError(f"{self.folder}: this fleet was asked for something else; see dlhw fleet status {self.folder}")
+            raise DlhwError(
+                f"{self.folder}: this fleet was asked for something else; see dlhw fleet status {self.folder}"
+            )
         self._number = max(history.attempts, default=0)
         return history
 
@@ -130,7 +134,9 @@ class Fleet:
         plans = ledger.read(self.folder).plans
         planned = [node for node in nodes if node.name in plans and node.name not in self._unplanned]
         if not planned:
-            raise DlhwError("no node can be used: " + "; ".join(f"{name}: {why}" for name, why in self._unplanned.items()))
+            raise DlhwError(
+                "no node can be used: " + "; ".join(f"{name}: {why}" for name, why in self._unplanned.items())
+            )
         history.plans.update(plans)
         return planned
 
@@ -212,10 +218,21 @@ class Fleet:
         self._say(f"{going.attempt.node}: {schedule.kind_of(going.plan['environment'])}")
 
     def _tell(self, attempt: Attempt) -> None:
-        left = sum(team.left_seconds / max(1, min(team.active, len(team.members))) for team in self._teams)
-        why = f": {attempt.reason}" if attempt.end is not End.DONE else ""
+        why = f": {attempt.reason}" if attempt.reason else ""
         took = units.duration(attempt.seconds or 0.0)
-        self._say(f"{attempt.node}  {attempt.block}  {attempt.end}{why}  {took}  at most {units.duration(left)} left")
+        self._say(f"{self._done()} {attempt.node}  {attempt.block}  {attempt.end}{why}  {took}  ETA {self._eta()}")
+
+    def _done(self) -> str:
+        """`[ 3/12]`, of the blocks."""
+        left = sum(len(team.queue) + sum(not block.anchor for block in team.running.values()) for team in self._teams)
+        return f"[{self._blocks - left:{len(str(self._blocks))}}/{self._blocks}]"
+
+    def _eta(self) -> str:
+        """By the slowest team, corrected by what the fleet took until now for what was planned until now."""
+        left = max((team.left_seconds for team in self._teams), default=0.0)
+        planned = self._planned_seconds - left
+        pace = (self._now() - self._since) / planned if planned > 0 else 1.0
+        return units.duration(left * pace)
 
     def _end(self) -> None:
         """End what still runs, and keep what it had to say."""
@@ -256,4 +273,3 @@ def suite_text(arguments: Sequence[str]) -> str | None:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DlhwError(f"--suite {path}: it cannot be read") from error
-

@@ -62,7 +62,9 @@ class History:
 
     def done(self, team: str) -> set[str]:
         """Blocks of the team that are measured."""
-        return {each.block for each in self.attempts.values() if each.team == team and each.end in {End.DONE, End.FAILED}}
+        return {
+            each.block for each in self.attempts.values() if each.team == team and each.end in {End.DONE, End.FAILED}
+        }
 
     def unfinished(self, node: str, block: str) -> Attempt | None:
         """The last attempt at a block on the same node that did not come to its end, and measured a part of it."""
@@ -85,7 +87,11 @@ class Ledger:
             self._file = (folder / "fleet.jsonl").open("ab")
         except OSError as error:
             raise DlhwError(f"{folder}: {error.strerror}") from error
-        _hold(self._file.fileno(), folder)
+        try:
+            _hold(self._file.fileno(), folder)
+        except DlhwError:
+            self._file.close()
+            raise
 
     def begin(self, header: Mapping[str, Any]) -> None:
         """What this fleet is asked for."""

@@ -1,7 +1,7 @@
 """On a node: verify that it is ours alone, measure a block, and tell every line of the journal as it is written.
 
-`python -m bench.fleet.node TASK.json OUT.jsonl`, or with `-` for standard input and output. A process of its own, clean of
-what the engine's workers carry; it ends with its parent.
+`python -m bench.fleet.node TASK.json OUT.jsonl`, or with `-` for standard input and output. A process of its own, clean
+of what the engine's workers carry; it ends with its parent.
 """
 
 import contextlib
@@ -39,9 +39,9 @@ class Speaker:
         self._file.flush()
 
 
-def main(arguments: Sequence[str]) -> int:
+def main() -> int:
     """Do the task that the first argument names, and tell it to the second."""
-    source, target = arguments
+    _, source, target = sys.argv
     host.end_with_parent(os.getppid())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     task = Task.from_json(json.loads(sys.stdin.read() if source == "-" else Path(source).read_text()))
@@ -189,4 +189,4 @@ class _Tail:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -5,7 +5,6 @@ cases are rows that say why.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,5 +72,4 @@ def _row(case_id: str, case: Mapping[str, Any], reason: str) -> str:
 def _replace(path: Path, lines: Iterable[str]) -> Path:
     temporary = path.with_suffix(".part")
     temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    os.replace(temporary, path)
-    return path
+    return temporary.replace(path)

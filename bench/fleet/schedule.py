@@ -12,6 +12,8 @@ from bench.fleet.task import Block, Node
 MOST_ATTEMPTS = 3
 """At one block, by nodes that were lost, refused or cancelled; then it is told as not measured."""
 BEGIN, END = "anchor-begin", "anchor-end"
+START_SECONDS, ANCHOR_SECONDS = 5.0, 12.0
+"""That a task takes beyond its cases, and the anchor cases on two cores: first guesses, which the run corrects."""
 
 
 class Each(StrEnum):
@@ -62,12 +64,12 @@ class Team:
 
     def _for(self, node: Node) -> Block | None:
         if self.anchors and node.name not in self.begun and self.queue:
-            return Block(BEGIN, (), anchor=True)
+            return Block(BEGIN, (), ANCHOR_SECONDS, anchor=True)
         if self.queue:
             return self.queue.pop(0)
         others = any(name != node.name for name in self.running)
         if self.anchors and node.name in self.measured - self.finished and not (others and self.active > 1):
-            return Block(END, (), anchor=True)
+            return Block(END, (), ANCHOR_SECONDS, anchor=True)
         return None
 
     def ended(self, attempt: Attempt) -> None:
@@ -100,8 +102,11 @@ class Team:
 
     @property
     def left_seconds(self) -> float:
-        """What the rest may take, on one node."""
-        return sum(block.seconds for block in (*self.queue, *self.running.values()))
+        """What the rest may take, shared by those that work."""
+        blocks = sum(block.seconds for block in (*self.queue, *self.running.values()))
+        working = len(self._working())
+        anchors = ANCHOR_SECONDS * max(0, working - len(self.finished)) if self.anchors else 0.0
+        return (blocks + anchors) / max(1, working)
 
 
 def blocks_of(cases: Iterable[Mapping[str, Any]]) -> list[Block]:
@@ -114,7 +119,7 @@ def blocks_of(cases: Iterable[Mapping[str, Any]]) -> list[Block]:
     for case in cases:
         found.setdefault(_block_of(case["case"]), []).append(case)
     return [
-        Block(name, tuple(case["id"] for case in members), sum(case["seconds"] for case in members))
+        Block(name, tuple(case["id"] for case in members), START_SECONDS + sum(case["seconds"] for case in members))
         for name, members in found.items()
     ]
 

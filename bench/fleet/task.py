@@ -96,8 +96,9 @@ class Task:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Make the task of which `to_json` made `data`."""
-        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+        known: dict[str, Any] = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        tuples = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
+        return cls(**known | tuples)
 
 
 class Run(Protocol):

@@ -16,7 +16,7 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that 
 
 
 @fleet.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def run(  # noqa: PLR0913 - options of a command
+def run(
     context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where everything is kept.")],
     engine: Annotated[str, typer.Option(metavar="local|ray|slurm", help="What runs the blocks.")] = "local",
@@ -25,7 +25,9 @@ def run(  # noqa: PLR0913 - options of a command
     ] = None,
     partition: Annotated[str | None, typer.Option(help="Of Slurm; default: its own default.")] = None,
     time_limit: Annotated[int, typer.Option(metavar="MINUTES", help="Of a block's job in Slurm.")] = 120,
-    each: Annotated[str, typer.Option(metavar="node|kind", help="Every node, or one of each kind of hardware.")] = "node",
+    each: Annotated[
+        str, typer.Option(metavar="node|kind", help="Every node, or one of each kind of hardware.")
+    ] = "node",
     shard: Annotated[bool, typer.Option("--shard", help="Divide the suite over the nodes of a kind.")] = False,
     nodes: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many nodes.")] = None,
     anchors: Annotated[
@@ -38,7 +40,9 @@ def run(  # noqa: PLR0913 - options of a command
     env: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable for the measuring processes.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the fleet in FOLDER: only what is missing.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the fleet in FOLDER: only what is missing.")
+    ] = False,
 ) -> NoReturn:  # fmt: skip
     """Measure a suite on many machines: ARGS are those of pytest bench/.
 
@@ -127,3 +131,41 @@ def status(
     table["end"] = table["end"].fillna("running, or its controller was killed")
     _results(folder)
     export.show(table.astype("string").fillna(""), f"{folder}: dlhw fleet run {' '.join(history.header['arguments'])}")
+
+
+@fleet.command()
+def compare(
+    folder: Folder,
+    level: Annotated[float, typer.Option(min=0.001, max=0.5, help="Accepted share of false findings.")] = 0.05,
+    tolerance: Annotated[float, typer.Option(min=0, help="Smaller differences are no finding.")] = 0.02,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a row a node and family.")] = False,
+) -> None:
+    """Tell which machine is not like the others of its kind, by how much, and in what.
+
+    By the anchor cases, which every node measured before and after its own. Exit code: 0 all alike, 1 one is not.
+    """
+    from dataclasses import asdict
+
+    from reports.fleet.compare import compare as standings
+    from reports.fleet.compare import sentences
+    from reports.results import export
+
+    found = standings(folder, level, tolerance)
+    if not found:
+        raise DlhwError(f"{folder}: no node has measured its anchor cases yet")
+    if as_json:
+        print(json.dumps([asdict(each) for each in found], indent=1))
+    else:
+        import pandas as pd
+
+        rows = [{"kind": each.kind, "node": each.node, "family": each.family, "offset": _percent(each.offset),
+                 "others' spread": _percent(each.spread), "drift": _percent(each.drift),
+                 "": "UNLIKE" if each.outlier else ""} for each in found]  # fmt: skip
+        export.show(pd.DataFrame(rows), f"{folder}: nodes against the others of their kind, by anchor cases")
+        for line in sentences(found):
+            print(line)
+    raise typer.Exit(1 if any(each.outlier for each in found) else 0)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:+.1f}%"

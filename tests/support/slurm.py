@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 
+PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 PARTS = ("slurmctld", "slurmd", "munged", "squeue")
 CONF = """
 ClusterName=dlhw
@@ -46,7 +47,7 @@ PartitionName=ci Nodes=node1,node2 Default=YES MaxTime=INFINITE State=UP
 
 def missing():
     """What of Slurm is not installed here."""
-    return [name for name in PARTS if shutil.which(name) is None]
+    return [name for name in PARTS if shutil.which(name, path=PATH) is None]
 
 
 class Cluster:
@@ -71,7 +72,7 @@ class Cluster:
                  (("socket", "sock"), ("pid-file", "pid"), ("log-file", "log"), ("seed-file", "seed"))}  # fmt: skip
         self._start("munged", "munged", "-F", "--force", f"--key-file={key}",
                     *(f"--{name}={path}" for name, path in where.items()))  # fmt: skip
-        until(lambda: (self.folder / "munge.sock").exists())
+        until((self.folder / "munge.sock").exists)
         self._start("slurmctld", "slurmctld", "-D", "-c")
         for node in ("node1", "node2"):
             self.start_node(node)
@@ -84,11 +85,10 @@ class Cluster:
             self.stop(name)
 
     def _start(self, name, *command):
-        path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
-        log = (self.folder / f"{name}.out").open("wb")
-        self._daemons[name] = subprocess.Popen(
-            command, env={**self.environment, "PATH": path}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
+        with (self.folder / f"{name}.out").open("ab") as log:
+            self._daemons[name] = subprocess.Popen(
+                command, env={**self.environment, "PATH": PATH}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
 
     def start_node(self, node):
         """Start a node's daemon."""

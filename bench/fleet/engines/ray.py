@@ -1,8 +1,8 @@
 """Ray as an engine: a cluster by its address, or one that is started here; `dlhw[ray]`.
 
-Ray's resources are logical only, its workers have one OpenMP thread and are nice (ray-project/ray#30496, #24928): a task
-asks for all of a node, and measures in a process of its own, which verifies that it is alone. Nothing is tried again by
-Ray itself.
+Ray's resources are logical only, its workers have one OpenMP thread and are nice (ray-project/ray#30496, #24928): a
+task asks for all of a node, and measures in a process of its own, which verifies that it is alone. Nothing is tried
+again by Ray itself.
 """
 
 import os
@@ -21,7 +21,7 @@ DROPPED = ("OMP_NUM_THREADS",)
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 SERVE_SOURCE = '''
 def serve(task, dropped):
-    """On a node: the node's process, clean; yields its messages, then how it ended."""
+    """On a node: the node's process, clean; yields its messages, lines of JSON, then END and how."""
     import json, os, subprocess, sys
 
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
@@ -37,7 +37,7 @@ def serve(task, dropped):
             yield line
         code = process.wait()
         last = (process.stderr.read().strip().splitlines() or [""])[-1]
-        yield "" if code in (0, 1) else f"the node's process ended with code {code}; {last}"
+        yield "END" if code in (0, 1) else f"END the node's process ended with code {code}; {last}"
     finally:
         if process.poll() is None:
             process.terminate()
@@ -51,7 +51,9 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise DlhwError('--engine ray: Ray is not installed here; pip install "dlhw[ray]", or pip install ray') from error
+        raise DlhwError(
+            '--engine ray: Ray is not installed here; pip install "dlhw[ray]", or pip install ray'
+        ) from error
     return ray
 
 
@@ -65,17 +67,16 @@ class RayRun:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        last: str | None = None
         try:
             for reference in self._stream:
-                if last is not None:
-                    self._lines.put(last)
-                last = self._get(reference)
-            self._end = last or ""
+                said = self._get(reference)
+                if said.startswith("END"):
+                    self._end = said.removeprefix("END").strip()
+                else:
+                    self._lines.put(said)
         except Exception as error:  # noqa: BLE001 - whatever Ray raises, the task is lost, and this is why
-            if last is not None:
-                self._lines.put(last)
             self._end = _last_words(error)
+        self._end = self._end or ""
 
     def lines(self) -> list[str]:
         """As `Run` says."""
@@ -110,10 +111,10 @@ class Ray:
 
     def __init__(self, address: str | None) -> None:
         self._ray = _ray()
-        options: dict[str, Any] = {"include_dashboard": False, "configure_logging": True, "log_to_driver": False}
-        here = {**options, "resources": {RESOURCE: 1}, "object_store_memory": 80_000_000}
+        quiet = {"log_to_driver": False, "logging_level": "WARNING"}
+        here = {"include_dashboard": False, "resources": {RESOURCE: 1}, "object_store_memory": 80_000_000}
         try:
-            self._ray.init(**({"address": address, "log_to_driver": False} if address else here))
+            self._ray.init(**quiet, **({"address": address} if address else here))
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise DlhwError(f"--address {address}: no Ray cluster answers there ({error})") from error
 

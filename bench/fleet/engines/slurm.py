@@ -1,8 +1,8 @@
 """Slurm as an engine, through submitit; `dlhw[slurm]`. The fleet's folder is shared by all nodes.
 
-`--exclusive` and `--mem=0` give a job the node; that they did is verified by the node's process. Slurm restarts nothing by
-itself here (`--no-requeue`). What a job says is in a file of the shared folder, so a controller that was killed misses
-nothing, and the jobs that it left are ended by the one that resumes.
+`--exclusive` and `--mem=0` give a job the node; that they did is verified by the node's process. Slurm restarts nothing
+by itself here (`--no-requeue`). What a job says is in a file of the shared folder; the jobs that a killed controller
+left are ended by the one that resumes.
 """
 
 import contextlib
