@@ -146,7 +146,7 @@ def outliers(values: Mapping[str, float], level: float) -> set[str]:
 
 
 def _extremes(rows: "np.ndarray[Any, Any]") -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
-    """Of each row, again and again, the value farthest from the mean of those left: its index, and its distance in sd."""
+    """Of each row, again and again, the value farthest from the mean of those left: its index, its distance in sd."""
     import numpy as np
 
     count = rows.shape[1]
