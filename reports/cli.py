@@ -7,6 +7,7 @@ from typing import NoReturn
 import typer
 
 import reports.analysis.cli as analysis
+import reports.fleet.cli as fleet
 import reports.gate.cli as gate
 import reports.page.cli as page
 import reports.results.cli as results
@@ -37,6 +38,7 @@ for each in (
 ):  # fmt: skip
     app.command()(each)
 app.add_typer(results.imports, name="import")
+app.add_typer(fleet.fleet, name="fleet")
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 ROOMS = (
     ({"suites"},),
     ({"bench.records"}, {"bench.machine"}, {"bench.worker", "bench.controller"}, {"bench.sweep", "bench.doctor"},
-     {"bench.gate", "bench.selftest"}),
-    ({"reports.results", "reports.references"}, {"reports.analysis"}, {"reports.gate"}, {"reports.page"},
-     {"reports.cli"}),
+     {"bench.gate", "bench.selftest", "bench.fleet"}),
+    ({"reports.results", "reports.references"}, {"reports.analysis"}, {"reports.gate", "reports.fleet"},
+     {"reports.page"}, {"reports.cli"}),
 )  # fmt: skip
 """Packages in the order of their imports; in each its floors from the ground up, and on each its rooms."""
 TORCH_ROOMS = ("bench.worker", "suites.architectures")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from suites import suite
 from suites.case import Budget
+from suites.errors import DlhwError
 
 
 def _share(text: str) -> float:
@@ -56,6 +57,18 @@ def add(group: pytest.OptionGroup) -> None:
         action="append",
         default=[],
         help="redefine an axis of the suite, as in --axis batch_size=1,8,64; may be repeated",
+    )
+    group.addoption(
+        "--cases",
+        metavar="FILE",
+        type=Path,
+        help="of the suite only the cases whose ids stand in this file, one a line",
+    )
+    group.addoption(
+        "--plan",
+        metavar="PATH",
+        type=Path,
+        help="measure nothing; write as JSON what machine this is, and what would be measured",
     )
     group.addoption(
         "--journal",
@@ -107,3 +120,18 @@ def budget_changes(config: pytest.Config) -> dict[str, Any]:
         if given is not None:
             changes[field] = given
     return {field: int(value) if field in COUNTS else value for field, value in changes.items()}
+
+
+def chosen_cases(config: pytest.Config) -> frozenset[str] | None:
+    """The ids that `--cases` names; None where it is not given.
+
+    Raises:
+        DlhwError: the file cannot be read.
+    """
+    path: Path | None = config.getoption("cases")
+    if path is None:
+        return None
+    try:
+        return frozenset(filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DlhwError(f"--cases {path}: {getattr(error, 'strerror', None) or 'this is no text'}") from error

@@ -4,6 +4,7 @@ Loaded by name (`-p bench.sweep.plugin`), never by entry point: it must not reac
 """
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -55,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("dlhw measures one case at a time: run pytest bench/ without xdist (-n, --dist)")
     try:
         chosen = suite.load(config.getoption("suite"), config.getoption("axis"), options.budget_changes(config))
+        only = options.chosen_cases(config)
     except DlhwError as error:
         raise pytest.UsageError(str(error)) from error
     root = config.getoption("data_root")
@@ -62,7 +64,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--data-root {root}: no such folder")
     for part in (results, terminal):
         config.pluginmanager.register(part)
-    config.stash[SWEEP] = Sweep(chosen, _journal_path(config), resume=config.getoption("resume"), data_root=root)
+    config.stash[SWEEP] = Sweep(
+        chosen, _journal_path(config), resume=config.getoption("resume"), data_root=root, only=only
+    )
+    if config.getoption("plan"):
+        config.option.collectonly = True
     if not config.getoption("benchmark_columns"):
         config.option.benchmark_columns = ["median", "iqr", "rounds"]
 
@@ -103,6 +109,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     sweep = config.stash.get(SWEEP, None)
     case_ids = planned(session.items)
+    if sweep is not None and (path := config.getoption("plan")):
+        _write_plan(path, sweep, case_ids)
     if sweep is None or not case_ids or config.option.collectonly:
         return
     if not disabled(config):
@@ -111,6 +119,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
         reporter.showfspath = False
+
+
+def _write_plan(path: Path, sweep: Sweep, case_ids: Sequence[str]) -> None:
+    try:
+        path.write_text(json.dumps(plain(sweep.plan(case_ids))), encoding="utf-8")
+    except OSError as error:
+        raise pytest.UsageError(f"--plan {path}: {error.strerror}") from error
 
 
 def _open_journal(config: pytest.Config, sweep: Sweep, case_ids: list[str]) -> None:

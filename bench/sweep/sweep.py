@@ -28,7 +28,10 @@ class Sweep:
         records: what has been measured, reused or skipped so far, by case id.
     """
 
-    def __init__(self, suite: Suite, journal_path: Path, *, resume: bool, data_root: Path | None = None) -> None:
+    def __init__(
+        self, suite: Suite, journal_path: Path, *, resume: bool, data_root: Path | None = None,
+        only: frozenset[str] | None = None,
+    ) -> None:  # fmt: skip
         self.suite = suite
         self.journal_path = journal_path
         self.cases: dict[str, tuple[AnyCase, Budget]] = {}
@@ -37,6 +40,7 @@ class Sweep:
         self.reused: dict[str, Record] = {}
         self._resume = resume
         self._data_root = data_root
+        self._only = only
         self._launched: dict[str, list[Record]] = {}
         self._ended: dict[str, tuple[Record, str]] = {}
         self._exhausted: dict[tuple[Any, ...], tuple[AnyCase, Status]] = {}
@@ -60,6 +64,25 @@ class Sweep:
             raise DlhwError("\n".join(f"{self.suite.path}: {reason}" for reason in unknown.values()))
         self._machine = machine_of(self.environment)
         self.cases = {case.id: (case, budget) for case, budget in self.suite.cases(self._machine).items()}
+        if self._only is not None:
+            self._choose(self._only)
+
+    def _choose(self, only: frozenset[str]) -> None:
+        if absent := sorted(only - self.cases.keys()):
+            raise DlhwError(f"{self.suite.path}: no case {absent[0]} on this machine, which --cases names")
+        self.cases = {case_id: chosen for case_id, chosen in self.cases.items() if case_id in only}
+
+    def plan(self, case_ids: Sequence[str]) -> dict[str, Any]:
+        """What machine this is, and the cases with what they may take or why they are impossible here."""
+        return {
+            "key": self.key,
+            "environment": self.environment,
+            "cases": [
+                {"id": case_id, "case": self.cases[case_id][0].to_json(),
+                 "seconds": self.expected_seconds(case_id), "impossible": self.impossible(case_id)}
+                for case_id in case_ids
+            ],
+        }  # fmt: skip
 
     @property
     def key(self) -> dict[str, Any]:
