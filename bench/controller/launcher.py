@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class Launcher:
             self._trace(own, environment)
         elif own:  # a worker of before: it imports them all where it describes the machine
             environment = self._describe(architectures)["environment"]
+        self._operations = frozenset(result.get("operations", ()))
         devices = [device | sensors.facts_of(device) for device in environment["devices"]]
         self._devices = {device["name"]: device for device in devices}
         self._cores = environment["host"]["cores"]
@@ -127,6 +128,18 @@ class Launcher:
             record = Record(id=case.id, case=case.to_json(), outcome=outcome_of(reply, budget.time_limit_seconds))
         cost = {**(record.cost or {}), "process": reply.seconds, "total": time.perf_counter() - start}
         return _in_launch(replace(record, cost=cost), number, launches), reply.output
+
+    def count(self, case: Case) -> Mapping[str, Any]:
+        """What a step of `case` comes to: `counts`, `version` of how they are counted, and the net's `source`.
+
+        An `outcome` where it cannot be asked, or the process ended.
+        """
+        if Operation.COUNT not in self._operations:
+            return {"outcome": {"status": Status.SKIPPED, "reason": "its dlhw is of before there was counting"}}
+        reply = self._worker.request(Operation.COUNT, PREPARE_LIMIT_SECONDS, case=case.to_json())
+        if reply.result is not None and "counts" in reply.result:
+            return reply.result
+        return {"outcome": asdict(outcome_of(reply, PREPARE_LIMIT_SECONDS))}
 
     def layers(self, case: Case, budget: Budget) -> dict[str, Any]:
         """Where the time of a step of `case` goes, as `bench.worker.nets.layers.layers` tells it.

@@ -4,6 +4,7 @@ A pair gives one log ratio a case. Stage 1 looks at all cases and names candidat
 decides on the new pairs alone, so that the family-wise error is a union bound over independent stages.
 """
 
+import bisect
 import math
 import statistics
 from collections.abc import Sequence
@@ -155,7 +156,9 @@ def pairs_needed(sd: float, tolerance: float, detect: float, cases: int, most: i
     """
     if detect <= tolerance:
         return None
-    return next((pairs for pairs in range(3, most + 1) if planned(pairs, sd, tolerance, cases) <= 1 + detect), None)
+    counts = range(3, most + 1)
+    place = bisect.bisect_left(counts, True, key=lambda pairs: planned(pairs, sd, tolerance, cases) <= 1 + detect)
+    return counts[place] if place < len(counts) else None
 
 
 def planned(pairs: int, sd: float, tolerance: float, cases: int) -> float:
