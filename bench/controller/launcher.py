@@ -21,6 +21,8 @@ from suites.micro import Micro
 from suites.suite import Suite
 
 PREPARE_LIMIT_SECONDS = 600.0
+INSTRUCTIONS_SECONDS = 180.0
+"""More than what callgrind may take, which is no case's own time."""
 
 
 class Launcher:
@@ -31,15 +33,19 @@ class Launcher:
         fresh: a worker that does not fork; measures the cases that want several launches. None: `worker` does.
         data_root: a folder with data sets, where one was given.
         keep: the references of all nets, not only of the one that is measured.
+        instructions: count them by callgrind where the processor cannot be asked.
     """
 
     def __init__(
-        self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None, *, keep: bool = False
-    ) -> None:
+        self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None, *, keep: bool = False,
+        instructions: bool = False,
+    ) -> None:  # fmt: skip
         self._worker = worker
         self._fresh = fresh or worker
         self._data_root = data_root
         self._keep = keep
+        self._instructions = instructions
+        self._operations: frozenset[str] = frozenset()
         self._cores = os.cpu_count() or 1
         self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
         self._compiler_cache: str | None = None
@@ -118,8 +124,9 @@ class Launcher:
             budget = budget.model_copy(update={"energy_seconds": 0.0})
         launches = 1 if once else budget.launches
         worker = self._worker if launches == 1 else self._fresh
+        limit_seconds = budget.time_limit_seconds + (INSTRUCTIONS_SECONDS if "instructions" in arguments else 0)
         reply = worker.request(
-            operation, budget.time_limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(),
+            operation, limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(),
             compiler_cache=self.compiler_cache(case), once=once, **arguments,
         )  # fmt: skip
         if reply.result is not None and "id" in reply.result:
@@ -165,7 +172,9 @@ class Launcher:
         if isinstance(case, Micro):
             return "operate", {"data_root": str(self._data_root.resolve()) if self._data_root else None}
         reference = self.reference(case)
-        return (reference, {}) if isinstance(reference, Outcome) else ("measure", {"reference": reference})
+        if isinstance(reference, Outcome):
+            return reference, {}
+        return "measure", {"reference": reference} | ({"instructions": True} if self._instructions else {})
 
     def compiler_cache(self, case: AnyCase) -> str | None:
         """A cache that holds what every compilation needs, made once; None for an eager case."""

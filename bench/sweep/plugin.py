@@ -62,7 +62,13 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--data-root {root}: no such folder")
     for part in (results, terminal):
         config.pluginmanager.register(part)
-    config.stash[SWEEP] = Sweep(chosen, _journal_path(config), resume=config.getoption("resume"), data_root=root)
+    config.stash[SWEEP] = Sweep(
+        chosen,
+        _journal_path(config),
+        resume=config.getoption("resume"),
+        data_root=root,
+        instructions=config.getoption("instructions"),
+    )
     if not config.getoption("benchmark_columns"):
         config.option.benchmark_columns = ["median", "iqr", "rounds"]
 

@@ -28,7 +28,10 @@ class Sweep:
         records: what has been measured, reused or skipped so far, by case id.
     """
 
-    def __init__(self, suite: Suite, journal_path: Path, *, resume: bool, data_root: Path | None = None) -> None:
+    def __init__(
+        self, suite: Suite, journal_path: Path, *, resume: bool, data_root: Path | None = None,
+        instructions: bool = False,
+    ) -> None:  # fmt: skip
         self.suite = suite
         self.journal_path = journal_path
         self.cases: dict[str, tuple[AnyCase, Budget]] = {}
@@ -37,6 +40,7 @@ class Sweep:
         self.reused: dict[str, Record] = {}
         self._resume = resume
         self._data_root = data_root
+        self._instructions = instructions
         self._launched: dict[str, list[Record]] = {}
         self._ended: dict[str, tuple[Record, str]] = {}
         self._exhausted: dict[tuple[Any, ...], tuple[AnyCase, Status]] = {}
@@ -54,7 +58,7 @@ class Sweep:
             return
         self._worker = Worker(preload=preload_for(self.suite))
         self._fresh = Worker(fork=False)
-        self._launcher = Launcher(self._worker, self._fresh, self._data_root)
+        self._launcher = Launcher(self._worker, self._fresh, self._data_root, instructions=self._instructions)
         self.environment = self._launcher.describe(self.suite.architectures)
         if unknown := self.environment["unknown_architectures"]:
             raise DlhwError("\n".join(f"{self.suite.path}: {reason}" for reason in unknown.values()))

@@ -105,12 +105,13 @@ class Server:
         reference: dict[str, Any],
         compiler_cache: str | None,
         once: bool,
+        instructions: bool = False,
     ) -> dict[str, Any]:
         from bench.worker.nets.measure import Measurer
         from bench.worker.nets.reference import Reference
 
         separate_cache(compiler_cache)
-        measurer = Measurer(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))
+        measurer = Measurer(self._events, Case.from_json(case), Budget(**budget), Reference(**reference), instructions)
         return measurer.run(once).to_json()
 
     def _operate(

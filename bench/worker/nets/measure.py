@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from bench.records.record import (
     Status,
     Traffic,
 )
-from bench.worker import instructions, memory, settings
+from bench.worker import callgrind, instructions, memory, settings
 from bench.worker.events import Events
 from bench.worker.nets import compilation, correctness, workload
 from bench.worker.nets.reference import Reference
@@ -41,11 +41,14 @@ from suites.case import Budget, Case
 class Measurer:
     """Measures one case: `run` is the flow."""
 
-    def __init__(self, events: Events, case: Case, budget: Budget, reference: Reference) -> None:
+    def __init__(
+        self, events: Events, case: Case, budget: Budget, reference: Reference, callgrind_too: bool = False
+    ) -> None:
         self._events = events
         self._case = case
         self._budget = budget
         self._reference = reference
+        self._callgrind_too = callgrind_too
         self._start = time.perf_counter()
         self._wanted: dict[str, Any] = {}
         self._threads: set[int] = set()
@@ -119,6 +122,9 @@ class Measurer:
             traffic, counts = step_counts(self._case)
             with work.context():
                 retired, reason = instructions.of_step(work.step, work.refresh)
+            if retired is None and self._callgrind_too:
+                retired, reason = callgrind.of_step(self._case.to_json(), asdict(self._reference))
+                self._notes |= {} if reason else {"instructions": "instructions by valgrind's callgrind"}
         if traffic is None:
             self._notes["bytes"] = f"bytes {counts.reasons['bytes']}"
         reasons = {**counts.reasons, **({"instructions": reason} if reason else {})}
