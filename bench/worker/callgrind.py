@@ -1,8 +1,8 @@
 """Instructions of one step by valgrind's callgrind, which simulates a processor, where the real one cannot be asked.
 
 It needs about a minute a case, and is used only where it was asked for. `of_step` starts valgrind over
-`python -m bench.worker.callgrind`, which builds the case, steps twice, and has one more step counted: the same number
-each time with one thread, nearly so with several.
+`python -m bench.worker.callgrind`, which builds the case, steps twice, and has nothing counted and then one more step:
+switching the count on and off has instructions of its own, which are taken off.
 """
 
 import json
@@ -36,15 +36,22 @@ def of_step(case: Mapping[str, Any], reference: Mapping[str, Any]) -> tuple[int 
         ]  # fmt: skip
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_SECONDS, check=False
-            )
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_SECONDS, check=False,
+                env={**os.environ, "PYTHONHASHSEED": "0"},
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
             return None, f"not counted: callgrind took longer than {LIMIT_SECONDS:g} s"
-        found = TOTALS.search(out.read_text()) if done.returncode == 0 and out.exists() else None
-    if found is None or int(found[1]) == 0:
+        nothing, step = (_total(Path(f"{out}.{number}")) for number in (1, 2))
+    if done.returncode or nothing is None or step is None or step <= nothing:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it printed nothing"]
         return None, f"not counted: callgrind ended with code {done.returncode}: {last[0]}"
-    return int(found[1]), ""
+    return step - nothing, ""
+
+
+def _total(path: Path) -> int | None:
+    """Of a dump; None where there is none."""
+    found = TOTALS.search(path.read_text()) if path.exists() else None
+    return int(found[1]) if found else None
 
 
 def main() -> None:
@@ -65,9 +72,11 @@ def main() -> None:
             _refreshed(work)
             work.step()
         _refreshed(work)
-        _instrument("on")
-        work.step()
-        _instrument("off")
+        for counted in (lambda: None, work.step):
+            _control("-i", "on")
+            counted()
+            _control("-i", "off")
+            _control("-d")
 
 
 def _refreshed(work: Any) -> None:
@@ -75,8 +84,8 @@ def _refreshed(work: Any) -> None:
         work.refresh()
 
 
-def _instrument(switch: str) -> None:
-    command = ["callgrind_control", "-i", switch, str(os.getpid())]
+def _control(*told: str) -> None:
+    command = ["callgrind_control", *told, str(os.getpid())]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=LIMIT_SECONDS)
 
 

@@ -24,12 +24,19 @@ def valgrind(tmp_path, monkeypatch):
     return valgrind
 
 
-WRITE = 'for each; do case "$each" in --callgrind-out-file=*) echo "{}" > "${{each#*=}}";; esac; done'
+FILE = 'for each; do case "$each" in --callgrind-out-file=*) out="${each#*=}";; esac; done\n'
 
 
-def test_the_total_of_what_it_wrote(valgrind):
-    arguments = valgrind(WRITE.format("events: Ir\ntotals: 1804692"))
-    assert callgrind.of_step(CASE, REFERENCE) == (1804692, "")
+def dumps(nothing, step):
+    """Of a count of nothing, and of a step."""
+    return FILE + "\n".join(
+        f'echo "events: Ir\ntotals: {total}" > "$out.{n}"' for n, total in ((1, nothing), (2, step))
+    )
+
+
+def test_what_a_step_has_beyond_switching_the_count_on_and_off(valgrind):
+    arguments = valgrind(dumps(300_000, 1_800_000))
+    assert callgrind.of_step(CASE, REFERENCE) == (1_500_000, "")
     told = arguments.read_text().splitlines()
     assert "--instr-atstart=no" in told
     assert json.loads(told[-1]) == {"case": json.loads(json.dumps(CASE)), "reference": REFERENCE}
@@ -39,7 +46,7 @@ def test_the_total_of_what_it_wrote(valgrind):
     ("lines", "why"),
     [
         (["echo no such thing >&2", "exit 3"], "callgrind ended with code 3: no such thing"),
-        ([WRITE.format("totals: 0")], "callgrind ended with code 0: it printed nothing"),
+        ([dumps(5, 5)], "callgrind ended with code 0: it printed nothing"),
         (["true"], "callgrind ended with code 0: it printed nothing"),
     ],
 )
