@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from suites.micro import Micro
 from suites.suite import Suite
 
 PREPARE_LIMIT_SECONDS = 600.0
+INSTRUCTIONS_SECONDS = 180.0
+"""More than what callgrind may take, which is no case's own time."""
 
 
 class Launcher:
@@ -31,15 +33,19 @@ class Launcher:
         fresh: a worker that does not fork; measures the cases that want several launches. None: `worker` does.
         data_root: a folder with data sets, where one was given.
         keep: the references of all nets, not only of the one that is measured.
+        instructions: count them by callgrind where the processor cannot be asked.
     """
 
     def __init__(
-        self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None, *, keep: bool = False
-    ) -> None:
+        self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None, *, keep: bool = False,
+        instructions: bool = False,
+    ) -> None:  # fmt: skip
         self._worker = worker
         self._fresh = fresh or worker
         self._data_root = data_root
         self._keep = keep
+        self._instructions = instructions
+        self._operations: frozenset[str] = frozenset()
         self._cores = os.cpu_count() or 1
         self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
         self._compiler_cache: str | None = None
@@ -59,6 +65,7 @@ class Launcher:
             self._trace(own, environment)
         elif own:  # a worker of before: it imports them all where it describes the machine
             environment = self._describe(architectures)["environment"]
+        self._operations = frozenset(result.get("operations", ()))
         devices = [device | sensors.facts_of(device) for device in environment["devices"]]
         self._devices = {device["name"]: device for device in devices}
         self._cores = environment["host"]["cores"]
@@ -117,8 +124,9 @@ class Launcher:
             budget = budget.model_copy(update={"energy_seconds": 0.0})
         launches = 1 if once else budget.launches
         worker = self._worker if launches == 1 else self._fresh
+        limit_seconds = budget.time_limit_seconds + (INSTRUCTIONS_SECONDS if "instructions" in arguments else 0)
         reply = worker.request(
-            operation, budget.time_limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(),
+            operation, limit_seconds, watch, case=case.to_json(), budget=budget.model_dump(),
             compiler_cache=self.compiler_cache(case), once=once, **arguments,
         )  # fmt: skip
         if reply.result is not None and "id" in reply.result:
@@ -127,6 +135,18 @@ class Launcher:
             record = Record(id=case.id, case=case.to_json(), outcome=outcome_of(reply, budget.time_limit_seconds))
         cost = {**(record.cost or {}), "process": reply.seconds, "total": time.perf_counter() - start}
         return _in_launch(replace(record, cost=cost), number, launches), reply.output
+
+    def count(self, case: Case) -> Mapping[str, Any]:
+        """What a step of `case` comes to: `counts`, `version` of how they are counted, and the net's `source`.
+
+        An `outcome` where it cannot be asked, or the process ended.
+        """
+        if Operation.COUNT not in self._operations:
+            return {"outcome": {"status": Status.SKIPPED, "reason": "its dlhw is of before there was counting"}}
+        reply = self._worker.request(Operation.COUNT, PREPARE_LIMIT_SECONDS, case=case.to_json())
+        if reply.result is not None and "counts" in reply.result:
+            return reply.result
+        return {"outcome": asdict(outcome_of(reply, PREPARE_LIMIT_SECONDS))}
 
     def layers(self, case: Case, budget: Budget) -> dict[str, Any]:
         """Where the time of a step of `case` goes, as `bench.worker.nets.layers.layers` tells it.
@@ -152,7 +172,9 @@ class Launcher:
         if isinstance(case, Micro):
             return "operate", {"data_root": str(self._data_root.resolve()) if self._data_root else None}
         reference = self.reference(case)
-        return (reference, {}) if isinstance(reference, Outcome) else ("measure", {"reference": reference})
+        if isinstance(reference, Outcome):
+            return reference, {}
+        return "measure", {"reference": reference} | ({"instructions": True} if self._instructions else {})
 
     def compiler_cache(self, case: AnyCase) -> str | None:
         """A cache that holds what every compilation needs, made once; None for an eager case."""

@@ -101,7 +101,8 @@ def measure_pair(
     own_seconds = sum(done[place].results[-1]["cpu_seconds"] - loaded[place]["cpu_seconds"] for place in (0, 1))
     co_running = disturbance(before, host.moment(watched), own_seconds, len(watched), rules.threads)
     peaks = [slices.results[-1].get("peak_bytes") for slices in done]
-    compiled = [loaded[place].get("compile_seconds") for place in (0, 1)]
+    compile_seconds = [loaded[place].get("compile_seconds") for place in (0, 1)]
+    compiled = [loaded[place].get("compiled") for place in (0, 1)]
     return Pair(
         base=tuple(done[0].medians),
         head=tuple(done[1].medians),
@@ -110,7 +111,8 @@ def measure_pair(
             for first, second in zip(done[0].results, done[1].results, strict=True)
         ),
         peak_bytes=(peaks[0], peaks[1]),
-        compile_seconds=(compiled[0], compiled[1]),
+        compile_seconds=(compile_seconds[0], compile_seconds[1]),
+        compiled=(compiled[0], compiled[1]),
     )
 
 

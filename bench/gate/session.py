@@ -21,10 +21,10 @@ from bench.gate.sides import Side
 from bench.machine import host, nvml
 from bench.records.messages import PROTOCOL
 from bench.records.pair import Control, Pair
-from bench.records.record import Outcome, Status, fingerprint
+from bench.records.record import COUNTED, Counts, Outcome, Status, fingerprint
 from bench.sweep.sweep import machine_of
 from suites.axes import Machine, impossible
-from suites.case import Budget
+from suites.case import Budget, Case
 from suites.cases import AnyCase
 from suites.errors import DlhwError, NoBaseError
 from suites.micro import Micro
@@ -142,6 +142,32 @@ class PairedSession:
         if reason := machine.unknown_architectures.get(case.architecture):
             return Outcome(Status.FAILED, reason)
         return launcher.reference(case)
+
+    def counts(self) -> dict[str, tuple[Counts, Counts]]:
+        """What a step of each net comes to, of base and of head, by case; each side counts by its own code."""
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(self._counts, (0, 1)))
+        versions = [{version for _, version in side.values() if version is not None} for side in found]
+        alike = len(set.union(*versions)) < 2
+        unlike = Counts(reasons=dict.fromkeys(COUNTED, "base and head do not count alike"))
+        return {case: (base, found[1][case][0]) if alike else (unlike, unlike) for case, (base, _) in found[0].items()}
+
+    def _counts(self, place: int) -> dict[str, tuple[Counts, int | None]]:
+        both = zip(*self._prepared, strict=True)
+        return {
+            base.case.id: self._count(base.case, place)
+            for base, head in both
+            if isinstance(base.case, Case) and not isinstance(base.reference, Outcome)
+            and not isinstance(head.reference, Outcome)
+        }  # fmt: skip
+
+    def _count(self, case: Case, place: int) -> tuple[Counts, int | None]:
+        side, told = self.sides[place], self._launchers[place].count(case)
+        if "counts" not in told:
+            reason = f"{side.name}: {told['outcome']['reason']}"
+        elif not (reason := side.problem(case, told["source"])):
+            return Counts(**told["counts"]), told["version"]
+        return Counts(reasons=dict.fromkeys(COUNTED, reason)), None
 
     def pair(self, requests: Sequence[PairRequest], coin: random.Random) -> Iterator[tuple[PairRequest, Pair, float]]:
         """Measure all of `requests` in an order of the coin's; each with the seconds it took.

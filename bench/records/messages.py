@@ -22,6 +22,7 @@ class Operation(StrEnum):
     MEASURE = "measure"
     OPERATE = "operate"
     LAYERS = "layers"
+    COUNT = "count"
     SLICES = "slices"
     PROBE = "probe"
 

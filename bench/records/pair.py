@@ -24,6 +24,7 @@ class Pair:
         outcomes: of base and of head, where one was not measured.
         peak_bytes: of memory while slices ran, above what the process held before the case came.
         compile_seconds: of the first step, which compiles; None for eager cases.
+        compiled: what it made: `graphs`, `graph_breaks`, `kernels`; None for eager cases.
     """
 
     base: tuple[float, ...] = ()
@@ -32,6 +33,7 @@ class Pair:
     outcomes: tuple[Outcome | None, Outcome | None] = (None, None)
     peak_bytes: tuple[int | None, int | None] = (None, None)
     compile_seconds: tuple[float | None, float | None] = (None, None)
+    compiled: tuple[Mapping[str, int | None] | None, Mapping[str, int | None] | None] = (None, None)
 
     @property
     def log_ratio(self) -> float | None:
@@ -82,7 +84,7 @@ class Entry:
         """
         found = data["pair"]
         outcomes = [_outcome(outcome) for outcome in found["outcomes"]]
-        listed = {name: tuple(found[name]) for name in (field.name for field in fields(Pair))}
+        listed = {name: tuple(found[name]) for name in (field.name for field in fields(Pair)) if name in found}
         pair = Pair(**listed | {"outcomes": (outcomes[0], outcomes[1])})
         if not len(pair.base) == len(pair.head) == len(pair.disturbed) or min((*pair.base, *pair.head), default=1) <= 0:
             raise ValueError("turns do not match")

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -87,6 +87,43 @@ class Work:
 
     metric: str
     amount: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What a step of a net comes to when it is counted and not timed: the same however busy the machine is.
+
+    As its eager operators do it, in the case's precision and memory format; None for unknown, for one of `reasons`.
+
+    Attributes:
+        operators: `aten::convolution` -> how often it is dispatched, views and allocations included.
+        flops: as `Flops` has them, of the case's whole batch.
+        bytes: that operators read and write, as `Traffic.operator_bytes`.
+        allocations: results that have memory of their own; what operators need meanwhile is not among them.
+        allocated_bytes: of these.
+        graphs, kernels: that torch.compile made; None for eager cases.
+        instructions: that the processor retired in a step, outside the kernel.
+        reasons: field -> why it is unknown.
+    """
+
+    operators: Mapping[str, int] | None = None
+    flops: int | None = None
+    bytes: int | None = None
+    allocations: int | None = None
+    allocated_bytes: int | None = None
+    graphs: int | None = None
+    kernels: int | None = None
+    instructions: int | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def dispatched(self) -> int | None:
+        """How many operators there are, of all names."""
+        return None if self.operators is None else sum(self.operators.values())
+
+
+COUNTED = ("operators", "flops", "bytes", "allocations", "allocated_bytes")
+"""What a net comes to without a compiler or a processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +210,7 @@ class Record:
         case: the case's fields, and its net's number of `parameters` where that is known.
         seconds: samples of one step, in the order of time, none left out; launch after launch.
         work: what a step of a micro-benchmark does; a net's step works through its batch.
+        counts: of a net, what can be counted of a step; on the disk it is `work`, too.
         details: what else an operation has to tell.
         notes: of a net, what a reader must know of how it was measured: kind -> sentence.
         cost: seconds that each phase of the work took; `total` from request to end, process start included.
@@ -186,6 +224,7 @@ class Record:
     flops: Flops | None = None
     traffic: Traffic | None = None
     work: Work | None = None
+    counts: Counts | None = None
     details: Mapping[str, Any] | None = None
     notes: Mapping[str, str] | None = None
     compile: Compile | None = None
@@ -197,32 +236,36 @@ class Record:
 
     def extra_info(self) -> dict[str, Any]:
         """What goes into pytest-benchmark's `extra_info`: all but the samples, in plain JSON types."""
-        data = asdict(self)
+        data = self.to_json()
         for key in ("id", "outcome", "seconds"):
             del data[key]
-        return dict(plain({"schema": SCHEMA, **data}))
+        return {"schema": SCHEMA, **data}
 
     def to_json(self) -> dict[str, Any]:
         """The whole record in plain JSON types, as a journal holds it."""
-        return dict(plain(asdict(self)))
+        data = asdict(self)
+        counts = data.pop("counts")
+        return dict(plain(data | {"work": data["work"] or counts}))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Make the record of which `to_json` made `data`; keys of a later schema are passed over."""
-        known: dict[str, Any] = {field.name: data.get(field.name) for field in fields(cls)}
+        known: dict[str, Any] = {each.name: data.get(each.name) for each in fields(cls)}
         if not isinstance(known["case"], Mapping) or not isinstance(known["cost"], Mapping | None):
             raise TypeError("a record's case and cost are objects")
         sampling = known["sampling"]
         if sampling is not None:
             launches = tuple(_revive(Launch, launch or {}) for launch in sampling["launches"])
             sampling = _revive(Sampling, {**sampling, "launches": launches})
+        counted = known["work"] is not None and "metric" not in known["work"]
         known |= {
             "outcome": Outcome(Status(data["outcome"]["status"]), data["outcome"].get("reason", "")),
             "seconds": tuple(data.get("seconds") or ()),
             "memory": _revive(Memory, known["memory"]),
             "flops": _revive(Flops, known["flops"]),
             "traffic": _revive(Traffic, known["traffic"]),
-            "work": _revive(Work, known["work"]),
+            "work": None if counted else _revive(Work, known["work"]),
+            "counts": _revive(Counts, known["work"]) if counted else None,
             "compile": _revive(Compile, known["compile"]),
             "check": _revive(Check, known["check"]),
             "sampling": sampling,
@@ -238,7 +281,7 @@ def _revive(cls: type, data: Mapping[str, Any] | None) -> Any:
         return None
     if not isinstance(data, Mapping):
         raise TypeError(f"{cls.__name__} is no {type(data).__name__}")
-    names = {field.name for field in fields(cls)}
+    names = {each.name for each in fields(cls)}
     return cls(
         **{key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in names}
     )

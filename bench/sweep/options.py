@@ -88,6 +88,12 @@ def add(group: pytest.OptionGroup) -> None:
         type=Path,
         help="where data sets lie, as torchvision keeps them, for the operation loader; without it, made-up images",
     )
+    group.addoption(
+        "--instructions",
+        action="store_true",
+        help="where the processor's counter cannot be read, count the instructions of a step by valgrind's callgrind: "
+        "eager cases of the CPU, about a minute each",
+    )
     for option, (field, parse, text) in BUDGET_OPTIONS.items():
         metavar = "N" if parse is int else "SECONDS" if field.endswith("_seconds") else "SHARE"
         group.addoption(option, metavar=metavar, type=_value(field, parse), help=text)

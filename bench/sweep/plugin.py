@@ -65,8 +65,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for part in (results, terminal):
         config.pluginmanager.register(part)
     config.stash[SWEEP] = Sweep(
-        chosen, _journal_path(config), resume=config.getoption("resume"), data_root=root, only=only
-    )
+        chosen, _journal_path(config), resume=config.getoption("resume"), data_root=root, only=only,
+        instructions=config.getoption("instructions"),
+    )  # fmt: skip
     if config.getoption("plan"):
         config.option.collectonly = True
     if not config.getoption("benchmark_columns"):

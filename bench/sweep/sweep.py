@@ -31,6 +31,7 @@ class Sweep:
     def __init__(
         self, suite: Suite, journal_path: Path, *, resume: bool, data_root: Path | None = None,
         only: frozenset[str] | None = None,
+        instructions: bool = False,
     ) -> None:  # fmt: skip
         self.suite = suite
         self.journal_path = journal_path
@@ -41,6 +42,7 @@ class Sweep:
         self._resume = resume
         self._data_root = data_root
         self._only = only
+        self._instructions = instructions
         self._launched: dict[str, list[Record]] = {}
         self._ended: dict[str, tuple[Record, str]] = {}
         self._exhausted: dict[tuple[Any, ...], tuple[AnyCase, Status]] = {}
@@ -58,7 +60,7 @@ class Sweep:
             return
         self._worker = Worker(preload=preload_for(self.suite))
         self._fresh = Worker(fork=False)
-        self._launcher = Launcher(self._worker, self._fresh, self._data_root)
+        self._launcher = Launcher(self._worker, self._fresh, self._data_root, instructions=self._instructions)
         self.environment = self._launcher.describe(self.suite.architectures)
         if unknown := self.environment["unknown_architectures"]:
             raise DlhwError("\n".join(f"{self.suite.path}: {reason}" for reason in unknown.values()))

@@ -72,3 +72,8 @@ def _problem(name: str) -> str:
     except DlhwError as error:
         return str(error)
     return ""
+
+
+def source(module: str) -> str:
+    """The file that a module, which is imported where it is not, came from: it says what is measured."""
+    return str(Path(importlib.import_module(module).__file__ or "").resolve())

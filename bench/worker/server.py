@@ -36,6 +36,7 @@ class Server:
             Operation.MEASURE: self._measure,
             Operation.OPERATE: self._operate,
             Operation.LAYERS: self._layers,
+            Operation.COUNT: self._count,
             Operation.SLICES: self._slices,
             Operation.PROBE: self._probe,
         }
@@ -104,12 +105,13 @@ class Server:
         reference: dict[str, Any],
         compiler_cache: str | None,
         once: bool,
+        instructions: bool = False,
     ) -> dict[str, Any]:
         from bench.worker.nets.measure import Measurer
         from bench.worker.nets.reference import Reference
 
         separate_cache(compiler_cache)
-        measurer = Measurer(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))
+        measurer = Measurer(self._events, Case.from_json(case), Budget(**budget), Reference(**reference), instructions)
         return measurer.run(once).to_json()
 
     def _operate(
@@ -131,6 +133,17 @@ class Server:
         from bench.worker.nets.reference import Reference
 
         return {"layers": layers(self._events, Case.from_json(case), Budget(**budget), Reference(**reference))}
+
+    def _count(self, case: dict[str, Any]) -> dict[str, Any]:
+        """What a step of a net comes to, and the file that the net was imported from."""
+        from bench.worker.nets import traffic
+        from bench.worker.origins import source
+        from suites.architectures import module_of
+
+        wanted = Case.from_json(case)
+        with self._events.phase("counting work"):
+            _, counts = traffic.step_counts(wanted)
+        return {"counts": asdict(counts), "version": traffic.VERSION, "source": source(module_of(wanted.architecture))}
 
     def _slices(self, cases: list[dict[str, Any]], compiler_cache: str | None) -> dict[str, Any]:
         """Goes on to read commands from stdin: for a fresh interpreter, whose template's they would be otherwise."""

@@ -6,7 +6,6 @@ these cores; `{"slice": steps}` times so many steps of it; the end of stdin ends
 """
 
 import gc
-import importlib
 import json
 import math
 import time
@@ -14,19 +13,19 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from bench.machine import host
 from bench.records.messages import Event
-from bench.records.record import Outcome, Status
+from bench.records.record import Compile, Outcome, Status
 from bench.worker import memory, settings
 from bench.worker.events import Events
 from bench.worker.nets import compilation, correctness, workload
 from bench.worker.nets.correctness import closeness
 from bench.worker.nets.reference import Reference
+from bench.worker.origins import source
 from bench.worker.outcomes import outcome_of
 from bench.worker.timing.clock import Clock, Step, clock_for
 from bench.worker.timing.sampling import warm_up
@@ -46,7 +45,7 @@ class Ready:
 
     Attributes:
         context: makes what has to be around all steps.
-        compile_seconds: what the first step took, where it compiles.
+        compiled: what the first step took, and what it made, where it compiles.
         source: the file that the net, or the operation, came from.
     """
 
@@ -55,7 +54,7 @@ class Ready:
     device: str
     context: Callable[[], AbstractContextManager[Any]]
     source: str
-    compile_seconds: float | None = None
+    compiled: Compile | None = None
     group: int = 1
     """Steps of one sample: of very short ones several, so that reading the clock is little of it."""
 
@@ -122,7 +121,8 @@ class Slices:
             "step_seconds": state.step_seconds,
             "steady": state.steady,
             "source": ready.source,
-            "compile_seconds": ready.compile_seconds,
+            "compile_seconds": ready.compiled and ready.compiled.seconds,
+            "compiled": ready.compiled and _made(ready.compiled),
             "cpu_seconds": host.moment().own_seconds,
         }
 
@@ -142,23 +142,23 @@ class Slices:
         settings.restore(wanted)
         clock = clock_for(case.device, work.refresh)
         with work.context():
-            seconds = self._compile(work, clock, tensors)
+            compiled = self._compile(work, clock, tensors)
             checked = work.compare(tensors)
         if closeness(checked) > 1:
             reason = f"differs from fp64 by {checked.relative_error:.2g} of its size"
             raise Refused(Status.WRONG_RESULT, reason)
         if problem := settings.problem(wanted):
             raise Refused(Status.FAILED, problem)
-        return Ready(work.step, clock, case.device, work.context, _source(module_of(case.architecture)), seconds)
+        return Ready(work.step, clock, case.device, work.context, source(module_of(case.architecture)), compiled)
 
-    def _compile(self, work: workload.Workload, clock: Clock, tensors: Mapping[str, Any]) -> float | None:
+    def _compile(self, work: workload.Workload, clock: Clock, tensors: Mapping[str, Any]) -> Compile | None:
         if work.case.compile_mode == "eager":
             return None
         torch.compiler.reset()
         self._fresh_cache()
         compiled = compilation.first_step(work, clock)
         work.net.load_state_dict(tensors["state"])  # the step has moved the weights, which are yet to be checked
-        return compiled.seconds
+        return compiled
 
     def _operation(self, case: Micro) -> Ready:
         from bench.worker.micro.measure import BUILDERS, INFERENCE
@@ -177,7 +177,7 @@ class Slices:
             clock,
             case.device,
             lambda: torch.inference_mode(case.operation in INFERENCE),
-            _source(build.__module__),
+            source(build.__module__),
         )
 
     def _slice(self, steps: int, slower: float) -> dict[str, Any]:
@@ -197,6 +197,11 @@ class Slices:
             "cpu_seconds": after.own_seconds,
             "peak_bytes": own if allocated is None else allocated,
         }
+
+
+def _made(compiled: Compile) -> dict[str, int | None]:
+    """What can be counted of a compilation."""
+    return {"graphs": compiled.graphs, "graph_breaks": compiled.graph_breaks, "kernels": compiled.kernels}
 
 
 def _load_libraries(*, training: bool) -> None:
@@ -230,8 +235,3 @@ def _delayed(step: Step, share: float) -> Step:
             pass
 
     return delayed
-
-
-def _source(module: str) -> str:
-    """The file that says what is measured."""
-    return str(Path(importlib.import_module(module).__file__ or "").resolve())

@@ -7,13 +7,14 @@ from typing import Any
 
 from bench.machine.ceilings import Ceilings
 from bench.records.curves import Ratio, ratio
-from bench.records.record import Record, Status
+from bench.records.record import Counts, Record, Status
 from bench.records.summary import summarise, value_of
 from reports.analysis.roofline import Bounds, bounds, ceilings_of, classify, is_compiled, work_of
 from reports.results import frames
 from suites import cases, units
 from suites.errors import DlhwError, did_you_mean
 
+OPERATORS_SHOWN = 3
 TOGGLES = ("precision", "memory_format", "compile_mode", "threads", "batch_size")
 """Axes that a person may set otherwise, with the same net on the same device."""
 
@@ -93,6 +94,8 @@ def _bound_lines(record: Record, known: Ceilings) -> Iterator[tuple[str, str]]:
     yield "memory traffic", _traffic(record, found)
     yield "dispatch", _dispatch(record, found)
     bound, decided_by = classify(work.seconds, found)
+    if record.counts is not None:
+        yield "work", _counted(record.counts)
     yield "so it is", f"{bound or 'not classified'}: {decided_by}"
 
 
@@ -128,6 +131,18 @@ def _dispatch(record: Record, found: Bounds) -> str:
         return f"{record.traffic.operators} eager operators, fused into nobody knows how many kernels"
     said = f"{record.traffic.operators} operators"
     return f"{said}: {units.seconds(found.dispatch)} of asking" if found.dispatch is not None else said
+
+
+def _counted(counts: Counts) -> str:
+    """What needs no clock to be told."""
+    if counts.operators is None or counts.dispatched is None:
+        return counts.reasons.get("operators", "not counted")
+    most = sorted(counts.operators.items(), key=lambda item: (-item[1], item[0]))[:OPERATORS_SHOWN]
+    said = f"{counts.dispatched} operators dispatched, most of all {', '.join(f'{n} {name}' for name, n in most)}"
+    said += f"; {counts.allocations} allocations of {units.octets(counts.allocated_bytes)}"
+    if counts.graphs is not None:
+        said += f"; compiled to {counts.graphs} graphs, {counts.kernels} kernels of Inductor's own"
+    return said + (f"; {units.rate(counts.instructions)} instructions" if counts.instructions is not None else "")
 
 
 def _memory(record: Record) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,8 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from reports.gate.verdicts import Gate
 
 INTERRUPTED = 130
+
+
+class OnMoreWork(StrEnum):
+    """What MORE_WORK does to the exit code."""
+
+    TELL = "tell"
+    FAIL = "fail"
 
 
 Head = Annotated[Path | None, typer.Argument(metavar="[HEAD.json]", help="With --baseline: results to judge.")]
@@ -53,7 +62,13 @@ Inject = Annotated[
 Journal = Annotated[Path, typer.Option(metavar="PATH", help="Where each pair is kept at once.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that the journal holds.")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Of the tossed orders; default: a new one.")]
+GoOn = Annotated[
+    bool, typer.Option("--go-on", help="Measure all pairs, though after two it is clear that they will see too little.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="INCONCLUSIVE fails, too (exit code 3).")]
+Work = Annotated[
+    OnMoreWork, typer.Option("--work", help="More work beyond the tolerance, its time undecided: exit code 3, or 1.")
+]
 Markdown = Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write a pull-request comment.")]
 Junit = Annotated[Path | None, typer.Option(metavar="PATH|-", help="Write JUnit's XML.")]
 Json = Annotated[
@@ -71,8 +86,8 @@ def gate(
     baseline: Baseline = None, suite: Suite = "gate", axis: Axis = None, pairs: Pairs = None,
     budget: Budget = None, detect: Detect = None, tolerance: Tolerance = None, inject: Inject = None,
     journal: Journal = Path("dlhw-gate.journal.jsonl"), resume: Resume = False, seed: Seed = None,
-    strict: Strict = False, markdown: Markdown = None, junit: Junit = None, json_path: Json = None,
-    github: Github = False,
+    go_on: GoOn = False, strict: Strict = False, work: Work = OnMoreWork.TELL,
+    markdown: Markdown = None, junit: Junit = None, json_path: Json = None, github: Github = False,
 ) -> NoReturn:  # fmt: skip
     """Is head slower than base? For CI: decided cautiously, with its minimum detectable slowdown (MDE).
 
@@ -80,8 +95,8 @@ def gate(
     --baseline: two results of three launches a case or more (--launches 5), of one machine; weaker.
 
     Exit code: 0 pass, 1 regressed or missing (of what is certain, such as memory, also where times are invalid),
-    2 a mistake of the command line, 3 inconclusive (with --strict), 4 incomparable or no baseline, 5 nothing compared,
-    6 invalid times: measure again, 130 interrupted.
+    2 a mistake of the command line, 3 inconclusive (with --strict) or more work (1 with --work fail), 4 incomparable
+    or no baseline, 5 nothing compared, 6 invalid times: measure again, 130 interrupted.
     """
     from reports.gate.verdicts import no_base
 
@@ -91,7 +106,7 @@ def gate(
             assert baseline is not None
             found = _stored(head, baseline, tolerance)
         else:
-            options = _options(suite, axis, pairs, budget, detect, tolerance, inject, journal, resume, seed)
+            options = _options(suite, axis, pairs, budget, detect, tolerance, inject, journal, resume, seed, go_on)
             found = _live(options, base, base_python, head_python)
     except NoBaseError as error:
         _message(str(error))
@@ -99,6 +114,7 @@ def gate(
     except KeyboardInterrupt as error:
         print(f"\ndlhw: interrupted; what was measured is in {journal}: go on with --resume", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from error
+    found = replace(found, fail_on_work=work is OnMoreWork.FAIL)
     _report(found, strict=strict, markdown=markdown, junit=junit, json_path=json_path, github=github)
     raise typer.Exit(found.exit_code(strict=strict))
 
@@ -128,6 +144,7 @@ def _stored(head: Path, baseline: Path, tolerance: str | None) -> "Gate":
 def _options(
     suite: str, axis: list[str] | None, pairs: int | None, budget: str | None, detect: str | None,
     tolerance: str | None, inject: list[str] | None, journal: Path, resume: bool, seed: int | None,
+    go_on: bool,
 ) -> "GateOptions":  # fmt: skip
     from reports.gate import live
     from reports.results import quantities
@@ -143,6 +160,7 @@ def _options(
         slowed[pattern] = quantities.share(amount, f"--inject {pattern}=")
     return live.GateOptions(
         suite=suite, axes=tuple(axis or ()), pairs=pairs, inject=slowed, journal=journal, resume=resume, seed=seed,
+        go_on=go_on,
         budget_seconds=None if budget is None else quantities.seconds(budget, "--budget"),
         detect=None if detect is None else quantities.share(detect, "--detect"),
         tolerance=None if tolerance is None else quantities.share(tolerance, "--tolerance"),

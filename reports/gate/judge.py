@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.records.pair import Control, Entry, Pair
 from bench.records.record import Outcome, Status
-from reports.gate import memory
+from reports.gate import memory, work
 from reports.gate.paired import (
     CANDIDATE,
     Prior,
@@ -34,7 +34,7 @@ from reports.gate.statistics import (
     turned,
     upper_p,
 )
-from reports.gate.verdicts import BEYOND, Gate, Row, in_order
+from reports.gate.verdicts import BEYOND, Amounts, Gate, Row, in_order
 
 MOST_DISTURBED = 0.2
 """With more of its turns disturbed a case is not judged."""
@@ -64,12 +64,16 @@ class Terms:
         confirm: pairs of stage 2.
         detect: a case passes when it is surely less slow than this share; None: `BEYOND` its tolerance.
         remembered: case id -> sd of a pair's log ratio in earlier runs on this machine.
+        counts: case id -> what a step of base, and of head, comes to.
+        ended: why the run ended before its plan did; empty where it did not.
     """
 
     tolerances: Mapping[str, float]
     confirm: int
     detect: float | None = None
     remembered: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, work.Both] = field(default_factory=dict)
+    ended: str = ""
 
     def worst(self, case: str) -> float:
         """The share by which a case that passes is surely not slower."""
@@ -104,7 +108,8 @@ class Judgement:
         object.__setattr__(self, "screening", screening)
         object.__setattr__(self, "confirmation", _stage(self.entries, 2, screening.prior))
         screened = screening.by_case()
-        fine = (case for case in self.terms.tolerances
+        counted = () if self.terms.ended else self.terms.tolerances
+        fine = (case for case in counted
                 if case in screened and not self.disturbance(case) and not self.unreliable(case))  # fmt: skip
         object.__setattr__(self, "judged", tuple(fine))
 
@@ -163,9 +168,12 @@ def judge_pairs(entries: Sequence[Entry], terms: Terms, **about: Any) -> Gate:
     """
     run = Judgement(entries, terms)
     controls = tuple(_controls(run))
-    invalid = _invalid(controls)
+    invalid = "" if terms.ended else _invalid(controls)
     times = [*(row for case in terms.tolerances for row in _time(run, case)), *_compile(run)]
-    rows = [*(_believed(row, invalid) for row in times), *_memory(run)]
+    amounts = _amounts(run)
+    believed = work.explained((_believed(row, invalid) for row in times), amounts)
+    rows = [*believed, *_memory(run), *work.rows(amounts, believed, terms.tolerances)]
+    about["notes"] = (*about.get("notes", ()), *work.unknown(terms.counts, amounts))
     screened = run.screening.by_case()
     return Gate(
         rows=in_order(rows),
@@ -176,6 +184,7 @@ def judge_pairs(entries: Sequence[Entry], terms: Terms, **about: Any) -> Gate:
         invalid=invalid,
         left_out=tuple(_left_out(run)),
         entries=tuple(entries),
+        ended=terms.ended,
         **about,
     )
 
@@ -209,7 +218,11 @@ def _not_judged(run: Judgement, case: str) -> tuple[Verdict | None, str]:
         return Verdict.NEW, f"base: {_text_of(base)}"
     counted = sum(pair.log_ratio is not None for pair in found)
     lost = next((outcome for pair in found for outcome in pair.outcomes if outcome), None)
-    return Verdict.INVALID, f"{counted} of {len(found)} pairs were measured{f'; {_text_of(lost)}' if lost else ''}"
+    ended = bool(run.terms.ended) and not run.unreliable(case)
+    return (
+        Verdict.INCONCLUSIVE if ended else Verdict.INVALID,
+        f"{counted} of {len(found)} pairs were measured{f'; {_text_of(lost)}' if lost else ''}",
+    )
 
 
 def _always(outcomes: Iterable[Outcome | None]) -> Outcome | None:
@@ -316,6 +329,15 @@ def _memory(run: Judgement) -> list[Row]:
     }  # fmt: skip
     peaks = {case: ([base for base, _ in both], [head for _, head in both]) for case, both in known.items()}
     return memory.paired_rows(peaks, run.terms.tolerances)
+
+
+def _amounts(run: Judgement) -> dict[str, Amounts | None]:
+    """What a step of each case comes to, and what was compiled in the pair that was the last to compile it."""
+    found = {}
+    for case, both in run.terms.counts.items():
+        compiled = [pair.compiled for pair in run.pairs(case) if all(pair.compiled)]
+        found[case] = work.amounts(both, compiled[-1] if compiled else (None, None))
+    return found
 
 
 def _compile(run: Judgement) -> list[Row]:

@@ -6,13 +6,14 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.gate.journal import GateJournal
 from bench.records.pair import Entry
 from reports.analysis.compare import differing
+from reports.gate import early
 from reports.gate import plan as planning
 from reports.gate.judge import Judgement, Terms, judge_pairs
 from reports.gate.plan import Plan
@@ -37,6 +38,7 @@ class GateOptions:
     Attributes:
         tolerance: for every case; None: as the suite says.
         inject: pattern of case ids -> by how much head's cases are slowed down on purpose.
+        go_on: measure the whole plan, though it will see too little.
     """
 
     suite: str
@@ -49,6 +51,7 @@ class GateOptions:
     journal: Path
     resume: bool = False
     seed: int | None = None
+    go_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,15 @@ def run(
         journal = GateJournal(options.journal, _key(session, preparation, options), resume=options.resume)
         plan, seed, entries = _plan(session, preparation, options, journal)
         on_message(plan.sentence() if plan.minimum_detectable else "nothing that both sides can measure")
+        terms = Terms(
+            tolerances=preparation.tolerances, confirm=plan.confirm, detect=options.detect, counts=session.counts(),
+            remembered={case: noise.sd for case, noise in planning.kept(session.fingerprints[1]).items()},
+        )  # fmt: skip
         rounds = _Rounds(session, preparation, plan, seed, journal, entries, on_message, on_progress)
         with journal:
-            rounds.screen()
-            remembered = {case: noise.sd for case, noise in planning.kept(session.fingerprints[1]).items()}
-            terms = Terms(
-                tolerances=preparation.tolerances, confirm=plan.confirm, detect=options.detect, remembered=remembered
-            )
-            rounds.confirm(terms)
+            terms = replace(terms, ended=rounds.screen(terms, go_on=options.go_on))
+            if not terms.ended:
+                rounds.confirm(terms)
         found = judge_pairs(
             rounds.entries, terms, base=sides[0].label, head=sides[1].label, notes=tuple(_notes(session, preparation))
         )
@@ -203,8 +207,8 @@ class _Rounds:
         self._journal, self._on_message, self._on_progress = journal, on_message, on_progress
         self.entries = entries
 
-    def screen(self) -> None:
-        """Screening, stage 1: all cases and the controls."""
+    def screen(self, terms: Terms, *, go_on: bool) -> str:
+        """Screening, stage 1: all cases and the controls. Why it ended early; empty where it did not."""
         from bench.gate.session import PairRequest, controls
 
         requests = [
@@ -214,7 +218,16 @@ class _Rounds:
         if self._preparation.measurable:
             coin = random.Random(self._seed)  # noqa: S311 - not for secrets
             requests += controls(self._preparation.measurable, self._plan.injected, coin)
-        self._stage(1, requests, self._plan.pairs if self._preparation.measurable else 1)
+        pairs = self._plan.pairs if self._preparation.measurable else 1
+        return self._stage(1, requests, pairs, lambda: self._outlook(terms, go_on=go_on))
+
+    def _outlook(self, terms: Terms, *, go_on: bool) -> str:
+        """Tell what the run will be able to see; why it is not worth going on, empty where it is."""
+        found = early.look(self.entries, terms, self._plan)
+        if found is None:
+            return ""
+        self._on_message(found.sentence())
+        return "" if found.worth or go_on else found.advice()
 
     def confirm(self, terms: Terms) -> None:
         """Confirmation, stage 2: the candidates by fresh pairs, and base against itself in the same."""
@@ -235,12 +248,19 @@ class _Rounds:
         requests += [PairRequest(case, "negative") for case in chosen[:NEGATIVES]]
         self._stage(2, requests, count)
 
-    def _stage(self, stage: int, requests: "Sequence[PairRequest]", pairs: int) -> None:
-        start, done = time.monotonic(), 0
+    def _stage(
+        self, stage: int, requests: "Sequence[PairRequest]", pairs: int, outlook: Callable[[], str] = lambda: ""
+    ) -> str:
+        """Measure what is missing of a stage; why it ended early, as `outlook`, asked after two pairs, has it."""
+        start, done, asked, ended = time.monotonic(), 0, False, ""
         for number in range(1, pairs + REPLACEMENTS + 1):
             left = list(self._left(stage, number, requests, pairs))
             if not left:
                 continue
+            if early.PAIRS < number <= pairs and not asked:
+                asked, ended = True, outlook()
+                if ended:  # memory is judged of three pairs, and needs no quiet machine
+                    left = [request for request in left if not request.control]
             coin = random.Random(f"{self._seed} {stage} {number}")  # noqa: S311 - not for secrets
             for place, (request, pair, seconds) in enumerate(self._session.pair(left, coin), 1):
                 self._on_progress(f"pair {number} of {pairs}: {place} of {len(left)}, {request.case.id}")
@@ -250,10 +270,13 @@ class _Rounds:
                 )  # fmt: skip
                 self._journal.append(entry)
                 self.entries.append(entry)
+            if ended:
+                return ended
             done += 1
             if number < pairs:
                 left_seconds = (time.monotonic() - start) / done * (pairs - number)
                 self._on_message(f"pair {number} of {pairs}; about {units.duration(left_seconds)} left of this stage")
+        return ""
 
     def _left(self, stage: int, number: int, requests: "Sequence[PairRequest]", pairs: int) -> "Iterator[PairRequest]":
         """What is still to be measured in this pair; beyond the planned ones what makes up for pairs that were lost."""

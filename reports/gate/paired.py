@@ -4,6 +4,7 @@ A pair gives one log ratio a case. Stage 1 looks at all cases and names candidat
 decides on the new pairs alone, so that the family-wise error is a union bound over independent stages.
 """
 
+import bisect
 import math
 import statistics
 from collections.abc import Sequence
@@ -101,7 +102,8 @@ def minimum_detectable_confirmed(
     """The slowdown, as a ratio, that both stages together call REGRESSED with 80 % power, by this noise.
 
     How large the noise truly is, six pairs tell only roughly; the power is the mean over what it may be, sd^2 being
-    freedom x variance over a chi-squared number (assurance: O'Hagan et al., 2005, doi 10.1002/pst.175).
+    freedom x variance over a chi-squared number (assurance: O'Hagan et al., 2005, doi 10.1002/pst.175). With tails that
+    are longer than a normal distribution's a variance is known less well, by `TAILS`.
 
     Args:
         found: of stage 1, whose noise is stage 2's too.
@@ -113,11 +115,16 @@ def minimum_detectable_confirmed(
     if certain:
         return _smallest(found, confirm, tolerance, cases, [1.0])
     shares = [(place + 0.5) / QUANTILES for place in range(QUANTILES)]
-    factors = [math.sqrt(found.freedom / value) for value in chi2.ppf(shares, found.freedom)]
+    freedom = found.freedom * TAILS
+    factors = [math.sqrt(freedom / value) for value in chi2.ppf(shares, freedom)]
     return _smallest(found, confirm, tolerance, cases, factors)
 
 
 QUANTILES = 12
+EXCESS_KURTOSIS = 3.0
+"""Of log ratios of the same code, around each case's mean: from 0.4 to 12 in eight cases (docs/gate-validation.md)."""
+TAILS = 1 / (1 + EXCESS_KURTOSIS / 2)
+"""By this a variance's degrees of freedom shrink (Box, 1953, doi 10.1093/biomet/40.3-4.318)."""
 
 
 def _smallest(found: Difference, confirm: int, tolerance: float, cases: int, factors: Sequence[float]) -> float:
@@ -155,7 +162,9 @@ def pairs_needed(sd: float, tolerance: float, detect: float, cases: int, most: i
     """
     if detect <= tolerance:
         return None
-    return next((pairs for pairs in range(3, most + 1) if planned(pairs, sd, tolerance, cases) <= 1 + detect), None)
+    counts = range(3, most + 1)
+    place = bisect.bisect_left(counts, True, key=lambda pairs: planned(pairs, sd, tolerance, cases) <= 1 + detect)
+    return counts[place] if place < len(counts) else None
 
 
 def planned(pairs: int, sd: float, tolerance: float, cases: int) -> float:

@@ -174,13 +174,17 @@ def keep(entries: Sequence[Entry], fingerprint: str) -> None:
     cache.write(_name(fingerprint), {case: asdict(noise) for case, noise in known.items()})
 
 
-def learnt(entries: Sequence[Entry]) -> Noise | None:
-    """What one run tells of a case's noise: spreads of the case and of its controls, each around its own mean."""
+def learnt(entries: Sequence[Entry], fewest: int = 3) -> Noise | None:
+    """What one run tells of a case's noise: spreads of the case and of its controls, each around its own mean.
+
+    Args:
+        fewest: of pairs, for a spread to count.
+    """
     groups: dict[str, list[float]] = {}
     for entry in entries:
         if entry.pair.log_ratio is not None:
             groups.setdefault(entry.control, []).append(entry.pair.log_ratio)
-    spread = [group for group in groups.values() if len(group) > 2]
+    spread = [group for group in groups.values() if len(group) >= fewest]
     if not spread:
         return None
     freedom = sum(len(group) - 1 for group in spread)

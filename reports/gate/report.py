@@ -21,8 +21,8 @@ ANNOTATIONS = 10
 CERTAIN_SHOWN = 5
 """Of what decides though times are INVALID."""
 SCHEMA = 1
-DECIDING = (Verdict.REGRESSED, Verdict.MISSING)
-FAILURES = (Verdict.REGRESSED, Verdict.MISSING, Verdict.INVALID, Verdict.INCOMPARABLE)
+DECIDING = (Verdict.REGRESSED, Verdict.MISSING, Verdict.MORE_WORK)
+FAILURES = (Verdict.MORE_WORK, Verdict.REGRESSED, Verdict.MISSING, Verdict.INVALID, Verdict.INCOMPARABLE)
 
 
 def headline(gate: Gate, *, strict: bool) -> str:
@@ -33,6 +33,8 @@ def headline(gate: Gate, *, strict: bool) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in gate.counts.most_common())
     words = {0: "PASS", 1: "REGRESSED", 3: "INCONCLUSIVE", 4: "INCOMPARABLE", 5: "NOTHING COMPARED", 6: "INVALID"}
     code = gate.exit_code(strict=strict)
+    if code and gate.counts[Verdict.MORE_WORK] and not any(gate.counts[each] for each in DECIDING[:2]):
+        words[code] = "MORE_WORK"
     word = "INCONCLUSIVE" if code == 0 and gate.counts[Verdict.INCONCLUSIVE] else words[code]
     together = f", all cases together by {percent(gate.shift[0])}" if gate.shift else ""
     return f"{word}: {counts or 'no case in either'}{together}"
@@ -51,7 +53,7 @@ def shift(gate: Gate) -> str:
 
 def messages(gate: Gate, *, strict: bool) -> list[str]:
     """What is said besides the table, the verdict first."""
-    lines = [headline(gate, strict=strict), gate.invalid, certain(gate), shift(gate), *gate.notes]
+    lines = [headline(gate, strict=strict), gate.ended, gate.invalid, certain(gate), shift(gate), *gate.notes]
     lines += [controls(gate), *(f"{case} was left out: {reason}" for case, reason in gate.left_out)]
     return [line for line in [*lines, gate.method] if line]
 
@@ -90,7 +92,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     found = row.bytes or row.figures
     remark = "; ".join(filter(None, [row.reason, "NOISY: " + "; ".join(row.noisy) if row.noisy else ""]))
     if found is None:
-        return (row.verdict, row.case, row.measure, *[units.UNKNOWN] * 4, remark)
+        return (row.verdict, row.case, row.measure, _change(row), *[units.UNKNOWN] * 3, remark)
     return (
         row.verdict, row.case, row.measure,
         _change(row), _minimum_detectable(row), f"{found.p:.2g}", "+".join(map(str, found.launches)), remark,
@@ -99,6 +101,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _change(row: Row) -> str:
     """With its interval; of memory in bytes, and beside these as a ratio where base is enough for one."""
+    if row.work:
+        return row.work.change or "equal"
     if row.bytes:
         told = units.more_octets(row.bytes.difference, row.bytes.low, row.bytes.high)
         return f"{told}, {percent(row.figures.ratio)}" if row.figures else told
@@ -167,7 +171,7 @@ def _printable(value: str) -> str:
 
 def github(gate: Gate) -> list[str]:
     """Annotations, of the worst rows: lines that a job of GitHub Actions prints."""
-    words = {Verdict.REGRESSED: "error", Verdict.MISSING: "error", Verdict.INVALID: "error",
+    words = {Verdict.REGRESSED: "error", Verdict.MISSING: "error", Verdict.MORE_WORK: "error", Verdict.INVALID: "error",
              Verdict.INCOMPARABLE: "error", Verdict.INCONCLUSIVE: "warning", Verdict.IMPROVED: "notice"}  # fmt: skip
     shown: Counter[str] = Counter()
     lines = []
@@ -224,6 +228,7 @@ def document(gate: Gate, *, strict: bool) -> dict[str, Any]:
                 "rows": rows,
                 "controls": controls_,
                 "invalid": gate.invalid,
+                "ended": gate.ended,
                 "left_out": [list(pair) for pair in gate.left_out],
                 "notes": list(gate.notes),
                 "entries": [entry.to_json() for entry in gate.entries],

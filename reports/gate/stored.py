@@ -7,8 +7,8 @@ of the same machine and the same way of measuring are held together.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.records.record import Launch, Record, Status
-from reports.gate import memory
+from bench.records.record import Counts, Launch, Record, Status
+from reports.gate import memory, work
 from reports.gate.statistics import FEWEST_LAUNCHES, Verdict, common_shift, difference, judge
 from reports.gate.verdicts import TOLERANCE, Gate, Row, in_order
 from reports.results import frames
@@ -16,6 +16,7 @@ from reports.results.frames import Results
 from suites.errors import NoBaseError
 
 WORST = 0.05
+UNCOUNTED = "measured without being counted"
 METHOD = (
     "Welch's test on the launches' medians, family-wise error 5 % by Holm's steps; weaker than pairs measured side by "
     "side: what changed on the machine between the two runs is not told from the code"
@@ -32,9 +33,13 @@ def judged(base_path: Path, head_path: Path, tolerance: float = TOLERANCE, worst
     base, head = frames.results(base_path), frames.results(head_path)
     rows, pairs = list(_unpaired(base, head)), _pairs(base, head)
     with frames.damage_named(head_path):
-        rows += [*_times(pairs, tolerance, worst), *_memory(pairs, tolerance)]
+        counts = {before.id: _counts(before, after) for before, after in pairs if before.work is None}
+        amounts = {case: work.amounts(both) for case, both in counts.items()}
+        rows = work.explained([*rows, *_times(pairs, tolerance, worst)], amounts)
+        rows += [*_memory(pairs, tolerance), *work.rows(amounts, rows, dict.fromkeys(amounts, tolerance))]
     times = [difference(*_medians(pair)) for pair in pairs if _enough(pair)]
-    return Gate(in_order(rows), common_shift(times), tolerance, METHOD, str(base_path), str(head_path))
+    notes = tuple(work.unknown(counts, amounts))
+    return Gate(in_order(rows), common_shift(times), tolerance, METHOD, str(base_path), str(head_path), notes=notes)
 
 
 def incomparable(base: Results, head: Results) -> str:
@@ -92,6 +97,12 @@ def _times(pairs: Sequence[tuple[Record, Record]], tolerance: float, worst: floa
 def _memory(pairs: Sequence[tuple[Record, Record]], tolerance: float) -> list[Row]:
     peaks = {before.id: (_peaks(before), _peaks(after)) for before, after in pairs}
     return memory.unpaired_rows(peaks, dict.fromkeys(peaks, tolerance))
+
+
+def _counts(*both: Record) -> work.Both:
+    """Of base and of head; files of before there was counting have none."""
+    base, head = (record.counts or Counts(reasons={"operators": UNCOUNTED}) for record in both)
+    return base, head
 
 
 def _peaks(record: Record) -> list[float]:

@@ -18,7 +18,8 @@ from suites.errors import DlhwError
 
 LOOKS = {
     Verdict.REGRESSED: (COLOURS[5], "x"), Verdict.MISSING: (COLOURS[5], "cross"), Verdict.INVALID: (COLOURS[3], "star"),
-    Verdict.INCOMPARABLE: (COLOURS[3], "diamond"), Verdict.INCONCLUSIVE: (COLOURS[1], "square"),
+    Verdict.INCOMPARABLE: (COLOURS[3], "diamond"), Verdict.MORE_WORK: (COLOURS[5], "hexagon"),
+    Verdict.INCONCLUSIVE: (COLOURS[1], "square"),
     Verdict.IMPROVED: (COLOURS[2], "triangle-up"), Verdict.NEW: (COLOURS[7], "pentagon"),
     Verdict.PASS: (COLOURS[0], "circle"),
 }  # fmt: skip
@@ -73,7 +74,7 @@ def load(path: Path) -> GateFile:
         return GateFile(
             path=path,
             verdict=f"{data['verdict']}: {counts}",
-            sentences=tuple(filter(None, [data["invalid"], _certain(data), *data["notes"]])),
+            sentences=tuple(filter(None, [data.get("ended"), data["invalid"], _certain(data), *data["notes"]])),
             facts=tuple((name, str(data[name])) for name in ("base", "head", "method", "tolerance", "exit_code")),
             rows=pd.DataFrame(map(_row, data["rows"]), columns=list(ROW)),
             controls=pd.DataFrame(map(_row, data["controls"]), columns=list(ROW)),
@@ -109,7 +110,7 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
         "seen_bytes": octets.get("seen"),
         "p": found.get("p"),
         "pairs": min(found["launches"]) if found else None,
-        "reason": "; ".join([*filter(None, [row["reason"]]), *row["noisy"]]),
+        "reason": "; ".join([*filter(None, [row["reason"], (row.get("work") or {}).get("change")]), *row["noisy"]]),
     }
 
 

@@ -27,6 +27,7 @@ COLUMNS = (
     "metric", "value", "value_low", "value_high", "images_per_second", "samples_per_second",
     "step_flops", "forward_flops_per_image", "flops_per_second", "bytes_per_second",
     "compulsory_bytes", "operator_bytes", "operators",
+    "dispatched", "allocations", "allocated_bytes", "graphs", "kernels", "instructions",
     "peak_bytes", "peak_host_bytes", "base_host_bytes", "peak_allocated_bytes", "peak_reserved_bytes",
     "parameter_bytes",
     "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance", "check", "notes",
@@ -36,11 +37,14 @@ COLUMNS = (
 """In this order; `value` in the unit that `metric` names; times in seconds, memory in bytes, half widths a share.
 
 `half_width` is between launches where there are several, else within the one, as `within_half_width` always is.
-Percentiles are of single steps, and None where too few of them stand behind one.
+Percentiles are of single steps, and None where too few of them stand behind one. `operators` are those that move data,
+`dispatched` are all.
 """
+COUNTED = ("dispatched", "allocations", "allocated_bytes", "graphs", "kernels", "instructions")
+"""Of work; its FLOPs are `step_flops`, its bytes `operator_bytes`."""
 COUNTS = frozenset({
     "batch_size", "threads", "parameters", "launches", "samples", "graph_breaks", "step_flops",
-    "forward_flops_per_image", "operators",
+    "forward_flops_per_image", "operators", "dispatched", "allocations", "graphs", "kernels", "instructions",
 })  # fmt: skip
 FIGURES = frozenset({
     "value", "value_low", "value_high",
@@ -307,6 +311,8 @@ def _rest(record: Record) -> dict[str, Any]:
     if record.traffic is not None:
         names = ("compulsory_bytes", "operator_bytes", "operators")
         row |= {name: getattr(record.traffic, name) for name in names}
+    if record.counts is not None:
+        row |= {name: getattr(record.counts, name) for name in COUNTED}
     if record.compile is not None:
         row |= {
             "compile_seconds": record.compile.seconds,

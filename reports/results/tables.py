@@ -23,6 +23,9 @@ VALUES: dict[str, tuple[str, Callable[[Any], str], bool]] = {
     "p90_seconds": ("90th percentile", units.seconds, False),
     "p99_seconds": ("99th percentile", units.seconds, False),
     "latency_seconds": ("latency", units.seconds, False),
+    "dispatched": ("operators", units.number, False),
+    "allocated_bytes": ("allocated", units.octets, False),
+    "instructions": ("instructions", units.rate, False),
     "compile_seconds": ("compile time", units.seconds, False),
     "relative_error": ("distance from fp64", units.error, False),
 }

@@ -6,19 +6,31 @@ import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from bench.machine import host
 from bench.records.messages import Event
-from bench.records.record import Check, Compile, Flops, Launch, Memory, Outcome, Record, Sampling, Status, Traffic
-from bench.worker import memory, settings
+from bench.records.record import (
+    Check,
+    Compile,
+    Counts,
+    Flops,
+    Launch,
+    Memory,
+    Outcome,
+    Record,
+    Sampling,
+    Status,
+    Traffic,
+)
+from bench.worker import callgrind, instructions, memory, settings
 from bench.worker.events import Events
 from bench.worker.nets import compilation, correctness, workload
 from bench.worker.nets.reference import Reference
-from bench.worker.nets.traffic import step_traffic
+from bench.worker.nets.traffic import step_counts
 from bench.worker.nets.workload import Workload
 from bench.worker.timing.clock import Clock, clock_for
 from bench.worker.timing.sampling import Samples, require_time, sample
@@ -29,11 +41,14 @@ from suites.case import Budget, Case
 class Measurer:
     """Measures one case: `run` is the flow."""
 
-    def __init__(self, events: Events, case: Case, budget: Budget, reference: Reference) -> None:
+    def __init__(
+        self, events: Events, case: Case, budget: Budget, reference: Reference, callgrind_too: bool = False
+    ) -> None:
         self._events = events
         self._case = case
         self._budget = budget
         self._reference = reference
+        self._callgrind_too = callgrind_too
         self._start = time.perf_counter()
         self._wanted: dict[str, Any] = {}
         self._threads: set[int] = set()
@@ -74,6 +89,7 @@ class Measurer:
         window_steps = self._count_energy(work, clock, samples)
         allocated, reserved = memory.accelerator_peak(case.device)
         host_peak = peak.peak_bytes()
+        traffic, counts = self._count(work, compiled)
         return self._record(
             outcome=Outcome(Status.MEASURED),
             seconds=samples.seconds,
@@ -88,7 +104,8 @@ class Measurer:
             compile=compiled and replace(compiled, seconds=max(0.0, compiled.seconds - samples.warm_up.step_seconds)),
             sensors={"window_steps": window_steps},
             sampling=sampling_of(samples, clock.name, disturbance, host_peak if allocated is None else allocated),
-            traffic=self._traffic(),
+            traffic=traffic,
+            counts=counts,
         )
 
     def _sample(self, work: Workload, clock: Clock) -> tuple[Samples, dict[str, float | None], int]:
@@ -99,12 +116,20 @@ class Measurer:
             samples = sample(work.step, clock, self._budget, self._left_seconds())
             return samples, host.between(before, host.moment()), compilation.graphs() - graphs
 
-    def _traffic(self) -> Traffic | None:
-        with self._events.phase("counting bytes"):
-            traffic, reason = step_traffic(self._case)
-        if reason:
-            self._notes["bytes"] = reason
-        return traffic
+    def _count(self, work: Workload, compiled: Compile | None) -> tuple[Traffic | None, Counts]:
+        """What needs no clock: of the net as it is written, of what the compiler made, of the processor's counter."""
+        with self._events.phase("counting work"):
+            traffic, counts = step_counts(self._case)
+            with work.context():
+                retired, reason = instructions.of_step(work.step, work.refresh)
+            if retired is None and self._callgrind_too:
+                retired, reason = callgrind.of_step(self._case.to_json(), asdict(self._reference))
+                self._notes |= {} if reason else {"instructions": "instructions by valgrind's callgrind"}
+        if traffic is None:
+            self._notes["bytes"] = f"bytes {counts.reasons['bytes']}"
+        reasons = {**counts.reasons, **({"instructions": reason} if reason else {})}
+        graphs, kernels = (compiled.graphs, compiled.kernels) if compiled else (None, None)
+        return traffic, replace(counts, graphs=graphs, kernels=kernels, instructions=retired, reasons=reasons)
 
     def _set_up(self) -> None:
         """Make the case's labels true, and take down what they are true by."""

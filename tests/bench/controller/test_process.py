@@ -23,6 +23,7 @@ from suites import suite
 from suites.case import Budget, Case
 from suites.errors import DlhwError
 from tests.support.runner import ROOT
+from tests.support.samples import LENET
 
 BUDGET = Budget(
     precision=0.5, min_samples=3, min_seconds=0, max_seconds=0.02, warmup_seconds=0.02, time_limit_seconds=60
@@ -284,6 +285,15 @@ def test_a_worker_of_before_imports_own_nets_where_it_describes_the_machine(laun
     assert asked == [("describe", ["lenet"]), ("describe", ["lenet", "launched:missing", "launched:fine"])]
     assert list(found["unknown_architectures"]) == ["launched:missing"]
     assert found["broken_architectures"] == {}
+
+
+def test_a_worker_of_before_there_was_counting_is_not_asked(launcher):
+    launcher.describe(["lenet"])
+    told = launcher.count(LENET)
+    assert (told["counts"]["operators"]["aten::convolution"], told["version"]) == (2, 1)
+    assert told["source"] == str(ROOT / "suites" / "architectures" / "lenet.py")
+    launcher._operations = frozenset()
+    assert launcher.count(LENET)["outcome"]["reason"] == "its dlhw is of before there was counting"
 
 
 @pytest.mark.parametrize("python", ["/no/such/python", "/bin/false"])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.records.record import (  # fmt: skip
+    Counts,
     Launch,
     Outcome,
     Record,
@@ -154,6 +155,23 @@ def test_a_micro_benchmarks_record_comes_back_whole():
     again = Record.from_json(json.loads(json.dumps(record.to_json())))
     assert (again.work, again.traffic, again.details) == (record.work, record.traffic, record.details)
     assert record.extra_info()["work"] == {"metric": "bytes_per_second", "amount": 2**20}
+
+
+def test_what_was_counted_of_a_net_comes_back_whole():
+    counts = Counts(
+        operators={"aten::mm": 2, "aten::relu": 1}, flops=10, bytes=20, allocations=3, allocated_bytes=30, graphs=1,
+        kernels=0, reasons={"instructions": "no counter"},
+    )  # fmt: skip
+    record = measured(counts=counts)
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+    assert "counts" not in record.extra_info()
+    assert record.extra_info()["work"] == {
+        "operators": {"aten::mm": 2, "aten::relu": 1}, "flops": 10, "bytes": 20, "allocations": 3,
+        "allocated_bytes": 30, "graphs": 1, "kernels": 0, "instructions": None,
+        "reasons": {"instructions": "no counter"},
+    }  # fmt: skip
+    assert counts.dispatched == 3
+    assert Counts().dispatched is None
 
 
 def test_a_micro_benchmarks_record_is_equal_to_what_comes_back():

@@ -41,9 +41,9 @@ class Bench:
             assert not fork, "the second worker serves by fresh interpreters"
         return self
 
-    def launcher(self, worker, fresh, data_root):
+    def launcher(self, worker, fresh, data_root, *, instructions=False):
         assert worker is fresh is self
-        self.data_root = data_root
+        self.data_root, self.instructions = data_root, instructions
         return self
 
     def describe(self, architectures):
@@ -248,7 +248,9 @@ def test_resume_takes_over_what_is_chosen_of_a_suite(start):
 
 def test_the_folder_of_data_is_passed_on(bench, start, tmp_path):
     start(data_root=tmp_path)
-    assert bench.data_root == tmp_path
+    assert (bench.data_root, bench.instructions) == (tmp_path, False)
+    start(instructions=True)
+    assert bench.instructions
 
 
 def test_every_case_is_in_the_journal_with_its_test(start):

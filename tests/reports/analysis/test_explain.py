@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from bench.records.record import Flops, Traffic
+from bench.records.record import Counts, Flops, Traffic
 from reports.analysis.explain import explain
 from reports.cli import app
 from suites.errors import DlhwError
@@ -81,6 +81,17 @@ def test_of_a_compiled_case_the_kernels_are_nobodys_knowledge(lines):
     found = lines(compiled, *HARDWARE, case=compiled.id)
     assert "dispatch: 11 eager operators, fused into nobody knows how many kernels" in found
     assert any("the least take 244 us at the bandwidth seen here" in line for line in found)
+
+
+def test_what_was_counted_is_said(lines):
+    counts = Counts(
+        operators={"aten::convolution": 2, "aten::sigmoid": 4, "aten::addmm": 3, "aten::t": 3}, allocations=11,
+        allocated_bytes=2**20, graphs=1, kernels=5, instructions=1_200_000,
+    )  # fmt: skip
+    assert (
+        "work: 12 operators dispatched, most of all 4 aten::sigmoid, 3 aten::addmm, 3 aten::t; 11 allocations of "
+        "1.00 MiB; compiled to 1 graphs, 5 kernels of Inductor's own; 1.20 M instructions"
+    ) in lines(replace(net(), counts=counts))
 
 
 def test_without_ceilings_the_case_is_not_classified(lines):

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from bench.controller.launcher import Launcher
 from bench.controller.process import Worker
 from bench.machine.ceilings import Best, Ceilings
-from bench.worker.nets.traffic import step_traffic
+from bench.worker.nets.traffic import step_counts
 from reports.analysis import layers
 from reports.cli import app
 from suites.axes import Machine
@@ -58,7 +58,7 @@ def test_every_layer_of_the_forward_pass_has_its_operators(inference):
 
 def test_flops_and_bytes_of_the_layers_are_those_of_the_step(inference):
     assert sum(row["flops"] for row in inference["rows"]) == 8 * LENET_FLOPS
-    traffic, _ = step_traffic(Case.parse("lenet-inference-b8-fp32-contiguous-eager-cpu-t1"))
+    traffic, _ = step_counts(Case.parse("lenet-inference-b8-fp32-contiguous-eager-cpu-t1"))
     assert sum(row["bytes"] for row in inference["rows"]) == traffic.operator_bytes
     assert all(sum(row["by_size"].values()) == row["bytes"] for row in inference["rows"])
 

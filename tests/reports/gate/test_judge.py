@@ -272,6 +272,17 @@ def test_the_gate_is_green_on_recorded_pairs_of_the_same_code():
     assert stats.binomtest(alarms, 100, 0.05, alternative="greater").pvalue > 0.01
 
 
+def test_a_first_runs_minimum_detectable_slowdown_holds_for_recorded_pairs_and_their_long_tails():
+    coin, (names, _) = random.Random(3), recorded()
+    hits = 0
+    for place in range(80):
+        case = names[place % len(names)]
+        (first,) = resampled(coin, {}, 1)
+        (second,) = resampled(coin, {case: row(first, case).figures.minimum_detectable - 1}, 1)
+        hits += row(second, case).verdict is Verdict.REGRESSED
+    assert stats.binomtest(hits, 80, 0.8).pvalue > 0.01, "four in five; without the tails it were two in three"
+
+
 def test_the_gate_is_red_on_recorded_pairs_with_one_case_slower():
     names, _ = recorded()
     found = list(resampled(random.Random(2), {names[3]: 0.05}, 100))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.records.record import Launch, Memory, Sampling, Traffic, fingerprint
+from bench.records.record import Counts, Launch, Memory, Sampling, Traffic, fingerprint
 from reports.results import tables
 from reports.results.frames import AXES, COLUMNS, load, records
 from suites.axes import AXES as AXES_OF_NETS
@@ -279,3 +279,9 @@ def test_a_rate_is_in_the_column_of_its_metric(row, metric):
 def test_a_step_has_the_bytes_that_it_moves(row):
     found = row(measured(traffic=Traffic(compulsory_bytes=10, operator_bytes=30, operators=3, by_size={"4": 30})))
     assert (found["compulsory_bytes"], found["operator_bytes"], found["operators"]) == (10, 30, 3)
+
+
+def test_a_step_has_the_work_that_was_counted(row):
+    found = row(measured(counts=Counts(operators={"aten::mm": 2, "aten::t": 1}, allocations=4, allocated_bytes=50)))
+    assert (found["dispatched"], found["allocations"], found["allocated_bytes"]) == (3, 4, 50)
+    assert "graphs" not in found

@@ -92,6 +92,9 @@ def test_samples_are_the_devices_and_latency_is_what_a_caller_waits(run):
     assert record.sampling.launches[0].samples == len(record.seconds) == len(record.sampling.synchronised_seconds)
     assert record.flops.step == 8 * 833_040
     assert record.traffic.operators == 11
+    assert record.counts.dispatched == 16
+    assert record.counts.flops == record.flops.step
+    assert (record.counts.graphs, record.counts.kernels) == (None, None)
 
 
 def test_memory_is_of_stepping_and_not_of_the_check_before(run):
@@ -116,7 +119,7 @@ def test_a_forgotten_reset_would_be_caught(run, forgotten, monkeypatch):
 
 def test_the_energy_window_holds_steps_and_nothing_else(run):
     record, phases = run()
-    assert phases == ["building", "checking", "sampling", "energy", "reporting", "counting bytes"]
+    assert phases == ["building", "checking", "sampling", "energy", "reporting", "counting work"]
     assert record.sensors["window_steps"] == 768
     assert record.cost["energy"] == 6.0 + MS, "768 kernels of 8/1024 s, and one launch ahead of the first"
 

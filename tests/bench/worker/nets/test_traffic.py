@@ -1,12 +1,15 @@
-"""Bytes of a step, against sums done by hand."""
+"""What a step does and the bytes that it moves, against sums done by hand."""
 
 import sys
 from dataclasses import replace
 
 import pytest
 
-from bench.records.record import Traffic
-from bench.worker.nets.traffic import by_size, step_traffic
+from bench.records.record import COUNTED, Counts, Traffic
+from bench.worker.nets import correctness
+from bench.worker.nets.reference import prepare
+from bench.worker.nets.traffic import OperatorCounter, by_size, step_counts
+from bench.worker.nets.workload import workload
 from tests.support.samples import LENET
 
 NETS = """
@@ -41,16 +44,25 @@ IMAGES, INPUT, WEIGHT, OUTPUT = 5, 5 * 6 * 4, 4 * 6 * 4, 5 * 4 * 4
 
 
 @pytest.fixture
-def traffic(tmp_path, monkeypatch):
+def case(tmp_path, monkeypatch):
     (tmp_path / "counted_nets.py").write_text(NETS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "counted_nets", raising=False)
 
-    def traffic(name="tiny", **changes):
-        case = replace(LENET, architecture=f"counted_nets:{name}", input_shape=(1, 2, 3), batch_size=IMAGES, **changes)
-        return step_traffic(case)[0]
+    def case(name="tiny", **changes):
+        return replace(LENET, architecture=f"counted_nets:{name}", input_shape=(1, 2, 3), batch_size=IMAGES, **changes)
 
-    return traffic
+    return case
+
+
+@pytest.fixture
+def traffic(case):
+    return lambda name="tiny", **changes: step_counts(case(name, **changes))[0]
+
+
+@pytest.fixture
+def counts(case):
+    return lambda name="tiny", **changes: step_counts(case(name, **changes))[1]
 
 
 def test_operands_and_results_of_every_operator_and_no_view(traffic):
@@ -93,19 +105,56 @@ def test_a_net_that_needs_values_is_counted_with_real_ones(traffic):
     assert found.operators >= 3
 
 
-def test_a_net_that_runs_nowhere_has_no_figure_but_a_reason(traffic):
-    case = replace(LENET, architecture="counted_nets:breaks", input_shape=(1, 2, 3), batch_size=IMAGES)
-    assert step_traffic(case) == (None, "bytes not counted: ValueError: no such thing")
+def test_a_net_that_runs_nowhere_has_no_figure_but_a_reason(case):
+    reasons = dict.fromkeys(COUNTED, "not counted: ValueError: no such thing")
+    assert step_counts(case("breaks")) == (None, Counts(reasons=reasons))
 
 
-@pytest.mark.parametrize(("memory_format", "compile_mode"), [("channels_last", "eager"), ("contiguous", "default")])
-def test_format_and_compiler_change_nothing_of_what_eager_operators_would_move(memory_format, compile_mode):
-    case = replace(LENET, memory_format=memory_format, compile_mode=compile_mode)
-    assert step_traffic(case) == step_traffic(LENET)
+def test_the_compiler_changes_nothing_of_what_eager_operators_would_do():
+    assert step_counts(replace(LENET, compile_mode="default")) == step_counts(LENET)
+
+
+def test_another_memory_format_is_copied_where_the_net_needs_its_own():
+    plain, last = (step_counts(replace(LENET, memory_format=each)) for each in ("contiguous", "channels_last"))
+    flattened = 8 * 16 * 5 * 5 * 4
+    assert last[0].operator_bytes - plain[0].operator_bytes == 2 * flattened
+    assert last[1].allocated_bytes - plain[1].allocated_bytes == flattened
+    assert last[1].operators["aten::clone"] == 1
+    assert last[1].flops == plain[1].flops
+
+
+def test_what_tiny_comes_to(counts):
+    assert counts() == Counts(
+        operators={"aten::mm": 1, "aten::relu": 1, "aten::t": 1, "aten::view": 1}, flops=IMAGES * 2 * 6 * 4,
+        bytes=INPUT + WEIGHT + OUTPUT + 2 * OUTPUT, allocations=2, allocated_bytes=2 * OUTPUT,
+    )  # fmt: skip
+
+
+def test_what_is_changed_in_place_allocates_nothing(counts):
+    assert (counts("inplace").allocations, counts("inplace").operators["aten::relu_"]) == (1, 1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "amp_bf16"])
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+def test_the_step_that_is_timed_does_what_was_counted(precision, memory_format, tmp_path):
+    case = replace(LENET, mode="training", precision=precision, memory_format=memory_format, threads=1)
+    work = workload(case, correctness.load(prepare(case, tmp_path / "lenet.pt").path))
+    work.step()
+    with OperatorCounter() as real:
+        work.step()
+    ours = {name: count for name, count in real.operators.items() if name.startswith("aten::")}
+    counted = step_counts(case)[1]
+    assert counted.operators == ours
+    assert (counted.flops, counted.bytes) == (real.flops, sum(real.touched))
+    assert (counted.allocations, counted.allocated_bytes) == (len(real.allocated), sum(real.allocated))
+
+
+def test_the_same_code_twice_comes_to_the_same(counts):
+    assert counts(mode="training") == counts(mode="training")
 
 
 def test_lenet():
-    found, _ = step_traffic(LENET)
+    found, _ = step_counts(LENET)
     assert found.operators == 2 * 3 + 3 + 2  # convolution, sigmoid, pool twice; product three times, sigmoid twice
     weights, logits = 61_706 * 4, 8 * 10 * 4
     assert found.compulsory_bytes == weights + 8 * 28 * 28 * 4 + logits
