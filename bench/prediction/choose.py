@@ -83,4 +83,4 @@ def _greedy(
 def _without(covariances: np.ndarray, number: int) -> np.ndarray:
     """What is left of the covariances when one case has been measured."""
     column = covariances[:, number]
-    return covariances - np.outer(column, column) / (column[number] + NOISE)
+    return np.asarray(covariances - np.outer(column, column) / (column[number] + NOISE))

@@ -18,6 +18,8 @@ from bench.records.record import Record
 
 SHARES = (0.05, 0.10, 0.15, 0.30)
 REPEATS = 10
+FEWEST_TO_EVALUATE = 60
+"""Of one device: of fewer, a twentieth says nothing."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from suites.case import Case
 
 ITEM_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "amp_bf16": 3.0, "amp_fp16": 3.0}
 """Bytes of a number; autocast's nets hold both kinds."""
-WEIGHT_PASSES = {"inference": 1.0, "training": 6.0}
-"""How often an eager step touches its weights or their gradients: forward; backward twice, update three times."""
+AMP = frozenset({"amp_bf16", "amp_fp16"})
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,7 @@ def at_batch(known: Mapping[int, StepWork], case: Case) -> StepWork:
     least, most = min(known), max(known)
     first, last = known[least], known[most]
     if least == most:
-        weights = (first.parameters or 0) * ITEM_BYTES[case.precision]
-        first, least = _weights_alone(first, weights, WEIGHT_PASSES[case.mode], 3 if case.mode == "training" else 1), 0
+        first, least = _weights_alone(first, case), 0
     share = (case.batch_size - least) / (most - least)
 
     def line(name: str) -> float:
@@ -106,12 +104,27 @@ def at_batch(known: Mapping[int, StepWork], case: Case) -> StepWork:
     return StepWork(line("flops"), line("bytes"), line("compulsory_bytes"), operators, last.parameters)
 
 
-def _weights_alone(work: StepWork, weights: float, passes: float, compulsory: float) -> StepWork:
+def _weights_alone(work: StepWork, case: Case) -> StepWork:
     """What a step of no images would do; never more than that of some."""
+    parameters = work.parameters or 0.0
+    moved, spared_none = weight_bytes(case)
     return StepWork(
-        0.0, min(passes * weights, work.bytes), min(compulsory * weights, work.compulsory_bytes), work.operators,
+        0.0, min(parameters * moved, work.bytes), min(parameters * spared_none, work.compulsory_bytes), work.operators,
         work.parameters,
     )  # fmt: skip
+
+
+def weight_bytes(case: Case) -> tuple[float, float]:
+    """(bytes that an eager step moves for each parameter, those that no fusion can spare), as counted for seven nets.
+
+    Forward one pass; in training backward two and the update three, of weights or gradients. Autocast casts each weight
+    before it is used (4 + 2 + 2), and its gradient back.
+    """
+    training = case.mode == "training"
+    if case.precision in AMP:
+        return (30.0, 12.0) if training else (8.0, 4.0)
+    item = ITEM_BYTES[case.precision]
+    return (6 * item, 3 * item) if training else (item, item)
 
 
 def _in_precision(work: StepWork, ratio: float) -> StepWork:

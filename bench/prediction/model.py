@@ -69,7 +69,7 @@ def _apart(first: Sequence[Facts], second: Sequence[Facts]) -> dict[str, Array]:
 def _differ(first: Sequence[object], second: Sequence[object]) -> Array:
     numbers = {value: number for number, value in enumerate(dict.fromkeys([*first, *second]))}
     left, right = (np.array([numbers[value] for value in values]) for values in (first, second))
-    return (left[:, None] != right[None]).astype(float)
+    return np.asarray(left[:, None] != right[None], dtype=float)
 
 
 def _batch(facts: Facts) -> list[float]:
