@@ -15,8 +15,8 @@ PACKAGES = ("suites", "bench", "reports")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 ROOMS = (
     ({"suites"},),
-    ({"bench.records"}, {"bench.machine"}, {"bench.worker", "bench.controller"}, {"bench.sweep", "bench.doctor"},
-     {"bench.gate"}),
+    ({"bench.records"}, {"bench.machine"}, {"bench.worker", "bench.controller", "bench.prediction"},
+     {"bench.sweep", "bench.doctor"}, {"bench.gate"}),
     ({"reports.results", "reports.references"}, {"reports.analysis"}, {"reports.gate"}, {"reports.page"},
      {"reports.cli"}),
 )  # fmt: skip
