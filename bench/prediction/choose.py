@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.prediction.facts import Facts
 from bench.prediction.intervals import FEWEST
+from bench.prediction.mean import Array
 from bench.prediction.model import NOISE, covariance
 
 COST_EXPONENT = 0.5
@@ -80,7 +81,7 @@ def _greedy(
     return found
 
 
-def _without(covariances: np.ndarray, number: int) -> np.ndarray:
+def _without(covariances: Array, number: int) -> Array:
     """What is left of the covariances when one case has been measured."""
     column = covariances[:, number]
     return np.asarray(covariances - np.outer(column, column) / (column[number] + NOISE))

@@ -14,7 +14,10 @@ from suites.case import Case
 
 ITEM_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "amp_bf16": 3.0, "amp_fp16": 3.0}
 """Bytes of a number; autocast's nets hold both kinds."""
-AMP = frozenset({"amp_bf16", "amp_fp16"})
+AUTOCAST_WEIGHT_BYTES = {"inference": 8.0, "training": 30.0}
+"""Of one weight: read, cast and used; in training its gradient is cast back, and the update is in single precision."""
+WEIGHT_PASSES = {"inference": 1.0, "training": 6.0}
+"""How often an eager step touches a weight or its gradient: forward; backward twice, update three times."""
 
 
 @dataclass(frozen=True)
@@ -106,25 +109,14 @@ def at_batch(known: Mapping[int, StepWork], case: Case) -> StepWork:
 
 def _weights_alone(work: StepWork, case: Case) -> StepWork:
     """What a step of no images would do; never more than that of some."""
-    parameters = work.parameters or 0.0
-    moved, spared_none = weight_bytes(case)
+    parameters, item = work.parameters or 0, ITEM_BYTES[case.precision]
+    autocast = case.precision.startswith("amp_")
+    touched = AUTOCAST_WEIGHT_BYTES[case.mode] if autocast else WEIGHT_PASSES[case.mode] * item
+    least = (3 if case.mode == "training" else 1) * item
     return StepWork(
-        0.0, min(parameters * moved, work.bytes), min(parameters * spared_none, work.compulsory_bytes), work.operators,
+        0.0, min(parameters * touched, work.bytes), min(parameters * least, work.compulsory_bytes), work.operators,
         work.parameters,
     )  # fmt: skip
-
-
-def weight_bytes(case: Case) -> tuple[float, float]:
-    """(bytes that an eager step moves for each parameter, those that no fusion can spare), as counted for seven nets.
-
-    Forward one pass; in training backward two and the update three, of weights or gradients. Autocast casts each weight
-    before it is used (4 + 2 + 2), and its gradient back.
-    """
-    training = case.mode == "training"
-    if case.precision in AMP:
-        return (30.0, 12.0) if training else (8.0, 4.0)
-    item = ITEM_BYTES[case.precision]
-    return (6 * item, 3 * item) if training else (item, item)
 
 
 def _in_precision(work: StepWork, ratio: float) -> StepWork:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
 
 from bench.prediction import mean
@@ -108,7 +109,7 @@ class Model:
 
 
 def fit(
-    known: Sequence[Facts], seconds: Sequence[float], variances: Sequence[float] | None = None,
+    known: Sequence[Facts], seconds: ArrayLike, variances: ArrayLike | None = None,
     ceilings: Mapping[str, float] | None = None,
 ) -> Model:  # fmt: skip
     """Learn from measured cases of one device.

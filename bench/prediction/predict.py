@@ -31,7 +31,8 @@ class Prediction:
 
     Attributes:
         median_seconds: None where there is none, for `reason`.
-        low, high: the interval that holds with `coverage`, in seconds; None where too few cases were drawn at random.
+        low, high: the interval that holds with `coverage`, in seconds; None, all three, where too few cases were
+            drawn at random.
         model: what predicted it.
         expected: the outcome, where the case is not expected to give a time at all: `out_of_memory` or `failed`.
         reason: why there is no time, or no interval.
@@ -71,7 +72,7 @@ class Learnt:
 
     def fit(self, ceilings: Mapping[str, float] | None = None) -> model.Model:
         """The model of it."""
-        return model.fit(self.facts, self.seconds.tolist(), self.variances.tolist(), ceilings)
+        return model.fit(self.facts, self.seconds, self.variances, ceilings)
 
 
 def predict(
