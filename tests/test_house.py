@@ -15,8 +15,8 @@ PACKAGES = ("suites", "bench", "reports")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 ROOMS = (
     ({"suites"},),
-    ({"bench.records"}, {"bench.machine"}, {"bench.worker", "bench.controller"}, {"bench.sweep", "bench.doctor"},
-     {"bench.gate", "bench.selftest", "bench.fleet"}),
+    ({"bench.records"}, {"bench.machine"}, {"bench.worker", "bench.controller", "bench.prediction"},
+     {"bench.sweep", "bench.doctor"}, {"bench.gate", "bench.selftest", "bench.fleet"}),
     ({"reports.results", "reports.references"}, {"reports.analysis"}, {"reports.gate", "reports.fleet"},
      {"reports.page"}, {"reports.cli"}),
 )  # fmt: skip

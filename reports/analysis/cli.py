@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from reports.results.arguments import AsJson, Csv, Files, Json, Markdown, Parquet, Price, give
+from reports.results.arguments import AsJson, Axis, Csv, Files, Json, Markdown, Parquet, Price, give
 from suites.errors import DlhwError
 
 
@@ -148,3 +148,44 @@ def layers(
     give(analysis.text(frame), frame, analysis.caption(facts), csv, json_path, markdown, parquet)
     if not sys.stdout.isatty():
         print(analysis.caption(facts), file=sys.stderr)
+
+
+def predict(
+    files: Files,
+    suite: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="Whose cases to predict.")] = "inference",
+    axis: Axis = None,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Tell how good predictions are, by hiding what was measured.")
+    ] = False,
+    as_json: AsJson = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="RESULTS.json", help="Results, with predictions in them.")
+    ] = None,
+) -> None:
+    """Predict what the cases of a suite would take that were not measured, from those that were.
+
+    By the work of a step, at rates learnt from this machine's own measurements, and a Gaussian process on what that
+    leaves over; intervals hold in nine cases of ten, by cases measured at random. Predictions are marked (~) and are
+    never a measurement: no gate, ceiling or winner knows them. docs/prediction.md says how good they are.
+    """
+    from reports.analysis import predict as analysis
+    from reports.results import export
+
+    if evaluate:
+        scores = list(analysis.evaluations(files))
+        if as_json:
+            print(analysis.scores_json(scores))
+        else:
+            export.show(analysis.scores(scores), "predictions held against what was measured")
+        return
+    if len(files) != 1:
+        raise DlhwError("one results file is wanted: of the machine that is predicted")
+    data, found = analysis.of_suite(files[0], suite, axis or ())
+    if not found:
+        raise DlhwError(f"{files[0]}: every case of {suite} that is possible there is measured in it")
+    if output is not None:
+        export.write_text(json.dumps(analysis.merged(data, found)), output)
+    if as_json:
+        print(json.dumps(analysis.rows(found), indent=1))
+    elif output is None or str(output) != "-":
+        export.show(analysis.table(found), f"{files[0]}: predicted cases of {suite}")

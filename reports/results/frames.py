@@ -32,13 +32,14 @@ COLUMNS = (
     "parameter_bytes",
     "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance", "check", "notes",
     "joules_per_image", "images_per_joule", "mean_power_watts",
+    "predicted_seconds", "predicted_low_seconds", "predicted_high_seconds", "prediction",
     "noisy", "wide", "steady", "stop_reason", "cost_seconds",
 )  # fmt: skip
 """In this order; `value` in the unit that `metric` names; times in seconds, memory in bytes, half widths a share.
 
 `half_width` is between launches where there are several, else within the one, as `within_half_width` always is.
 Percentiles are of single steps, and None where too few of them stand behind one. `operators` are those that move data,
-`dispatched` are all.
+`dispatched` are all. Predicted are cases that were not measured: no other column says anything of them.
 """
 COUNTED = ("dispatched", "allocations", "allocated_bytes", "graphs", "kernels", "instructions")
 """Of work; its FLOPs are `step_flops`, its bytes `operator_bytes`."""
@@ -122,7 +123,10 @@ def records(data: Mapping[str, Any]) -> Iterator[Record]:
         yield Record.from_json({**info, "id": benchmark["param"], "outcome": measured, "seconds": seconds})
     for outcome in data.get("outcomes", ()):
         status = Outcome(Status(outcome["status"]), outcome["reason"])
-        yield Record(id=outcome["id"], case=outcome["case"], outcome=status, details=outcome.get("details"))
+        details = outcome.get("details")
+        if "prediction" in outcome:
+            details = {**(details or {}), "prediction": outcome["prediction"]}
+        yield Record(id=outcome["id"], case=outcome["case"], outcome=status, details=details)
 
 
 @dataclass(frozen=True)
@@ -223,7 +227,7 @@ def row(record: Record) -> dict[str, Any]:
         "status": str(record.outcome.status),
         "reason": record.outcome.reason,
     }
-    for part in (_timing(record), _memory(record), _energy(record), _rest(record)):
+    for part in (_timing(record), _memory(record), _energy(record), _predicted(record), _rest(record)):
         row |= part
     return row
 
@@ -302,6 +306,19 @@ def _energy(record: Record) -> dict[str, Any]:
         "joules_per_image": joules / images,
         "images_per_joule": images / joules,
         "mean_power_watts": sensors.get("mean_power_watts"),
+    }
+
+
+def _predicted(record: Record) -> dict[str, Any]:
+    """What a case would take that was not measured: in columns of its own, which no figure of a measurement shares."""
+    found = (record.details or {}).get("prediction")
+    if not found:
+        return {}
+    return {
+        "predicted_seconds": found.get("median_seconds"),
+        "predicted_low_seconds": found.get("low"),
+        "predicted_high_seconds": found.get("high"),
+        "prediction": found.get("reason") or found.get("model"),
     }
 
 

@@ -9,6 +9,11 @@ from reports.results.frames import AXES
 from suites import units
 from suites.errors import DlhwError, did_you_mean
 
+TIMES = (
+    "median_seconds", "low_seconds", "high_seconds",
+    "predicted_seconds", "predicted_low_seconds", "predicted_high_seconds",
+)  # fmt: skip
+VERDICT = ("status", "noisy", "wide", "reason", "predicted_seconds")
 VERDICTS = {"measured": "ok", "out_of_memory": "out of memory", "wrong_result": "wrong result"}
 
 VALUES: dict[str, tuple[str, Callable[[Any], str], bool]] = {
@@ -48,10 +53,7 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
         *(column for column in ("machine", "torch") if (of_file[column].nunique() > 1).any()),
     ]
     table = frame[shown].astype("string").fillna(units.UNKNOWN)
-    table["time a step"] = [
-        units.interval(*(_number(value) for value in row))
-        for row in frame[["median_seconds", "low_seconds", "high_seconds"]].itertuples(index=False)
-    ]
+    table["time a step"] = [_time(*map(_number, row)) for row in frame[[*TIMES]].itertuples(index=False)]
     if (frame["kind"] == "micro").any():
         table["result"] = [
             units.metric(str(metric), _number(value))
@@ -68,8 +70,18 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
     for column in columns:
         title, text, _ = VALUES[column]
         table[title] = [text(_number(value)) for value in frame[column]]
-    table["verdict"] = [_verdict(*row) for row in frame[["status", "noisy", "wide", "reason"]].itertuples(index=False)]
+    table["verdict"] = [_verdict(*row) for row in frame[[*VERDICT]].itertuples(index=False)]
     return table.rename(columns=lambda name: str(name).replace("_", " "))
+
+
+def _time(
+    median: float | None, low: float | None, high: float | None,
+    predicted: float | None, predicted_low: float | None, predicted_high: float | None,
+) -> str:  # fmt: skip
+    """What was measured; else, marked, what was predicted."""
+    if median is None and predicted is not None:
+        return f"~{units.interval(predicted, predicted_low, predicted_high)}"
+    return units.interval(median, low, high)
 
 
 def require_value(value: str) -> None:
@@ -117,12 +129,12 @@ def _best(group: pd.DataFrame, value: str) -> str:
     return best if len(group) == 1 else f"{best} ({len(found)}/{len(group)})"
 
 
-def _verdict(status: str, noisy: Any, wide: Any, reason: Any) -> str:
+def _verdict(status: str, noisy: Any, wide: Any, reason: Any, predicted: Any) -> str:
     if status == "measured":
         if isinstance(noisy, str) and noisy:
             return f"NOISY: {noisy}"
         return "wide" if isinstance(wide, str) and wide else "ok"
-    return f"{VERDICTS.get(status, status)}: {reason}"
+    return f"{'' if pd.isna(predicted) else 'PREDICTED; '}{VERDICTS.get(status, status)}: {reason}"
 
 
 def _number(value: Any) -> float | None:

@@ -1,0 +1,1 @@
+"""What a case that was not measured would take: learnt from those that were, with an interval that holds."""

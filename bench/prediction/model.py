@@ -1,0 +1,128 @@
+"""A Gaussian process over the logarithm of time, on what the sum of `mean` leaves over.
+
+Cases of one net differ smoothly over the batch, nets that do similar work differ alike, and precision, memory format
+and mode shift all of them. The length scales say how far that reaches; they were chosen once, on one grid
+(docs/prediction.md), and are not fitted: a seventh of a grid is too little to learn them from, and did worse.
+Source: Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), algorithm 2.1.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import cho_factor, cho_solve
+
+from bench.prediction import mean
+from bench.prediction.facts import Facts
+from bench.prediction.mean import Array
+
+NOISE = 0.003
+"""Variance of a measured time's logarithm between runs, over what its own interval says."""
+NAME = "sum of work at learnt rates + Gaussian process"
+NEVER = 0.3
+"""A length over which nothing is shared: exp(-1 / 0.3^2) is 1e-5."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One part of the covariance: a variance, and for each distance how far it reaches."""
+
+    variance: float
+    lengths: Mapping[str, float]
+
+
+COMPONENTS = (
+    Component(0.025, {"batch": 0.85, "net": 1.12, "mode": 1.0, "precision": 1.2, "layout": 2.3}),
+    Component(0.02, {"mode": 1.4, "precision": 1.2, "layout": 1.4, "work": 1.0}),
+    Component(0.004, {"net": NEVER, "precision": 2.0, "batch": 0.8}),
+    Component(0.005, {"net": NEVER, "layout": NEVER, "precision": 2.0}),
+)
+"""Of a net over its batches; of nets that do similar work; a net's own; a net's in one memory format."""
+
+
+def covariance(first: Sequence[Facts], second: Sequence[Facts]) -> Array:
+    """(first, second): of what the mean leaves over of the logarithm of their times."""
+    apart = _apart(first, second)
+    total = np.zeros((len(first), len(second)))
+    for part in COMPONENTS:
+        exponent = sum(apart[name] / length**2 for name, length in part.lengths.items()) + apart["setting"]
+        total += part.variance * np.exp(-exponent)
+    return total
+
+
+def _apart(first: Sequence[Facts], second: Sequence[Facts]) -> dict[str, Array]:
+    """Half the squared distances; different names are 1 apart."""
+    names = {
+        "net": lambda facts: (facts.case.architecture, facts.case.input_shape, facts.case.signature),
+        "mode": lambda facts: facts.case.mode,
+        "precision": lambda facts: facts.case.precision,
+        "layout": lambda facts: facts.case.memory_format,
+        "setting": lambda facts: (facts.case.compile_mode, facts.case.threads),
+    }
+    found = {name: _differ(list(map(of, first)), list(map(of, second))) for name, of in names.items()}
+    for name, of in (("batch", _batch), ("work", _work)):
+        left, right = np.array(list(map(of, first))), np.array(list(map(of, second)))
+        found[name] = ((left[:, None] - right[None]) ** 2).sum(axis=-1) / 2
+    return found
+
+
+def _differ(first: Sequence[object], second: Sequence[object]) -> Array:
+    numbers = {value: number for number, value in enumerate(dict.fromkeys([*first, *second]))}
+    left, right = (np.array([numbers[value] for value in values]) for values in (first, second))
+    return np.asarray(left[:, None] != right[None], dtype=float)
+
+
+def _batch(facts: Facts) -> list[float]:
+    """Three doublings are one length."""
+    return [np.log2(facts.case.batch_size) / 3]
+
+
+def _work(facts: Facts) -> list[float]:
+    """What a net is like, whatever it is called; each about as wide as nets are."""
+    work, images = facts.work, facts.case.batch_size
+    operators, parameters = work.operators or 1.0, work.parameters or 1.0
+    return [
+        np.log(max(work.flops, 1) / images) / 5, np.log(max(work.bytes, 1) / operators) / 3,
+        np.log(max(work.flops, 1) / max(work.bytes, 1)) / 2, np.log(operators), np.log(parameters) / 3,
+        np.log(max(work.bytes, 1)) / 5, np.log(max(work.flops, 1)) / 5,
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was learnt: predicts the logarithm of the time of a step."""
+
+    known: Sequence[Facts]
+    rates: Array
+    offset: float
+    factor: tuple[Array, bool]
+    weights: Array
+
+    def predict(self, wanted: Sequence[Facts]) -> tuple[Array, Array]:
+        """(logarithm of the median's seconds, its standard deviation), a measurement's own noise included."""
+        shared = covariance(wanted, self.known)
+        centre = mean.log_seconds(mean.terms(wanted), self.rates) + self.offset + shared @ self.weights
+        own = sum(part.variance for part in COMPONENTS) + NOISE
+        explained = np.einsum("ij,ji->i", shared, cho_solve(self.factor, shared.T))
+        return centre, np.sqrt(np.maximum(own - explained, NOISE))
+
+
+def fit(
+    known: Sequence[Facts], seconds: ArrayLike, variances: ArrayLike | None = None,
+    ceilings: Mapping[str, float] | None = None,
+) -> Model:  # fmt: skip
+    """Learn from measured cases of one device.
+
+    Args:
+        seconds: the median of each.
+        variances: of each median's logarithm, by its own interval.
+        ceilings: as `mean.rates` has them.
+    """
+    times, amounts = np.asarray(seconds, dtype=float), mean.terms(known)
+    rates = mean.rates(amounts, times, ceilings)
+    left = np.log(times) - mean.log_seconds(amounts, rates)
+    offset = float(np.median(left))
+    noise = NOISE + (np.zeros(len(times)) if variances is None else np.asarray(variances))
+    factor = cho_factor(covariance(known, known) + np.diag(noise), lower=True)
+    return Model(known, rates, offset, factor, cho_solve(factor, left - offset))

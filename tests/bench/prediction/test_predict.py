@@ -1,0 +1,184 @@
+"""What is told of cases that were not measured: a time and its interval, or why there is none."""
+
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+
+from bench.machine.ceilings import Best, Ceilings
+from bench.prediction import intervals, mean, model
+from bench.prediction.choose import choose
+from bench.prediction.facts import Facts, KnownWork, StepWork
+from bench.prediction.memory import MemoryNeed
+from bench.prediction.predict import predict
+from bench.records.record import Memory, Outcome, Status
+from suites.case import Case
+from suites.micro import Micro
+from tests.support import grid
+
+NETS = [record for record in grid.records() if record.seconds]
+OF_RESNET = [record for record in NETS if record.case["architecture"] == "resnet18"]
+WANTED = replace(Case.from_json(OF_RESNET[0].case), batch_size=64)
+
+
+def predicted(case, records=OF_RESNET, **given):
+    return predict(records, [case], **given)[case.id]
+
+
+def ending(status, reason="it fell over", **axes):
+    case = replace(WANTED, **axes)
+    return replace(OF_RESNET[0], id=case.id, case=case.to_json(), outcome=Outcome(status, reason), seconds=(),
+                   memory=None, flops=None, traffic=None, sampling=None)  # fmt: skip
+
+
+def test_a_batch_beyond_the_measured_ones_is_told_with_an_interval():
+    found = predicted(WANTED)
+    assert 0.13 < found.median_seconds < 0.3  # twice what batch 32 took, or a little more
+    assert found.low < found.median_seconds < found.high
+    assert (found.coverage, found.expected, found.reason) == (0.9, "", "")
+
+
+def test_what_was_measured_is_not_predicted():
+    assert predict(OF_RESNET, [Case.from_json(OF_RESNET[3].case)]) == {}
+
+
+def test_too_few_random_cases_give_a_time_and_no_interval():
+    drawn = [record.id for record in OF_RESNET[:19]]
+    found = predicted(WANTED, drawn=drawn)
+    assert found.median_seconds > 0
+    assert (found.low, found.high, found.coverage) == (None, None, None)
+    assert found.reason == "no interval: 19 measured cases were drawn at random, it needs 20"
+
+
+@pytest.mark.parametrize(
+    ("axes", "reason"),
+    [
+        ({"precision": "fp16"}, "nothing was measured with precision fp16"),
+        ({"compile_mode": "default"}, "nothing was measured with compile mode default"),
+        ({"threads": 1}, "nothing was measured with threads 1"),
+        ({"device": "cuda:0"}, "0 cases were measured here; a prediction needs 10"),
+        ({"architecture": "vgg11", "input_shape": (1, 224, 224)}, "the work of vgg11 in inference was not counted"),
+    ],
+)
+def test_what_nothing_is_like_is_not_timed(axes, reason):
+    found = predicted(replace(WANTED, **axes))
+    assert (found.median_seconds, found.reason) == (None, reason)
+
+
+def test_micro_benchmarks_are_not_predicted():
+    case = Micro.parse("copy-65536-fp32-cpu-t2")
+    assert predicted(case).reason == "micro-benchmarks are measured, not predicted"
+
+
+def test_memory_that_would_not_do_is_told_and_not_timed():
+    found = predicted(replace(WANTED, batch_size=4096), memory_bytes={"cpu": 2**30})
+    assert (found.median_seconds, found.expected) == (None, "out_of_memory")
+    assert found.reason.endswith("of 1.00 GiB")
+    assert predicted(WANTED, memory_bytes={"cpu": 2**40}).expected == ""
+
+
+def test_a_batch_beyond_one_that_ran_out_of_memory_is_told_and_not_timed():
+    records = [*OF_RESNET, ending(Status.OUT_OF_MEMORY)]
+    assert predicted(replace(WANTED, batch_size=128), records).expected == "out_of_memory"
+    assert predicted(WANTED, records).reason == "batch 64 of this configuration ran out of memory"
+    assert predicted(replace(WANTED, batch_size=48), records).median_seconds > 0
+
+
+def test_what_fails_is_told_and_not_timed_and_what_is_slow_is_timed():
+    compiling = ending(Status.FAILED, "Dynamo gave up", batch_size=1)
+    found = predicted(WANTED, [*OF_RESNET, compiling])
+    assert (found.median_seconds, found.expected) == (None, "failed")
+    assert found.reason == "batch 1 of this configuration: Dynamo gave up"
+    assert predicted(WANTED, [*OF_RESNET, ending(Status.TIMEOUT)]).median_seconds > 0
+
+
+def test_memory_grows_by_as_much_with_every_image():
+    def record(batch_size, octets):
+        case = replace(WANTED, batch_size=batch_size)
+        memory = Memory(peak_host_bytes=octets, base_host_bytes=0, host_source="", parameter_bytes=0)
+        return replace(OF_RESNET[0], id=case.id, case=case.to_json(), memory=memory)
+
+    need = MemoryNeed([record(2, 300), record(10, 700)])
+    assert need.of(replace(WANTED, batch_size=32)) == 1800
+    assert need.of(replace(WANTED, mode="training")) is None
+    assert MemoryNeed([record(2, 300)]).of(WANTED) is None
+    assert MemoryNeed([record(2, 300), record(4, 200)]).of(replace(WANTED, batch_size=64)) == 300
+
+
+def test_the_reach_is_the_score_that_all_but_a_tenth_stay_below():
+    assert intervals.reach(np.arange(1.0, 20.0)) is None
+    assert intervals.reach(np.arange(20.0, 0.0, -1.0)) == 19  # rank ceil(21 x 0.9)
+    assert intervals.reach(np.arange(1.0, 101.0)) == 91
+    assert sorted(chain(*intervals.folds(range(45)))) == list(range(45))
+
+
+def test_rates_are_those_that_the_times_were_made_of():
+    facts = [Facts(Case.from_json(record.case), KnownWork([record]).of(Case.from_json(record.case))) for record in NETS]
+    amounts = mean.terms(facts)
+    true = np.where(amounts.any(axis=0), np.arange(1, len(mean.TERMS) + 1) * 1e-11, 0)
+    found = mean.rates(amounts, amounts @ true)
+    np.testing.assert_allclose(found, true, rtol=1e-5, atol=1e-16)
+
+
+def test_ceilings_speak_where_nothing_was_measured():
+    known = Ceilings(
+        {"cpu-t2-fp32": Best(4e11, "a"), "cpu-t2-bf16": Best(2e12, "b")}, {"cpu-t2": {1000: Best(2e10, "c")}},
+        {"cpu-t2": Best(3e-6, "d")},
+    )  # fmt: skip
+    best = mean.best_seconds(known, "cpu", 2)
+    fp32 = [record for record in OF_RESNET if record.case["precision"] == "fp32"]
+    facts = [Facts(Case.from_json(each.case), KnownWork([each]).of(Case.from_json(each.case))) for each in fp32]
+    rates = dict(zip(mean.TERMS, mean.rates(mean.terms(facts), np.ones(len(facts)), best), strict=True))
+    assert rates["flops half"] == pytest.approx(2 / 2e12)  # a thread's share of the work
+    assert rates["bytes half"] == pytest.approx(2 / 2e10)
+    assert best["operators training"] == 3e-6
+
+
+def test_the_process_is_scikit_learns():
+    """Cases that differ in their batch alone, and the same covariance written down for scikit-learn."""
+    facts = [Facts(replace(WANTED, batch_size=2**power), StepWork(1e9, 1e8, 1e7, 70, 1e7)) for power in range(8)]
+    seconds = np.exp(np.sin(np.arange(6)))
+    ours = model.fit(facts[:6], seconds)
+    centre, spread = ours.predict(facts[6:])
+    batches = np.arange(8)[:, None] / 3
+    per_image = np.log(2) / 5 * 3  # of a doubling, a third of a length of `batches`: FLOPs an image halve
+    kernel = ConstantKernel(model.COMPONENTS[-1].variance)
+    for part in model.COMPONENTS[:-1]:
+        length = part.lengths.get("batch") or part.lengths["work"] / per_image
+        kernel += ConstantKernel(part.variance) * RBF(length)
+    oracle = GaussianProcessRegressor(kernel, alpha=model.NOISE, optimizer=None)
+    left = np.log(seconds) - mean.log_seconds(mean.terms(facts[:6]), ours.rates) - ours.offset
+    rest, sd = oracle.fit(batches[:6], left).predict(batches[6:], return_std=True)
+    there = mean.log_seconds(mean.terms(facts[6:]), ours.rates) + ours.offset
+    np.testing.assert_allclose(centre, there + rest, rtol=1e-6)
+    np.testing.assert_allclose(spread, np.sqrt(sd**2 + model.NOISE), rtol=1e-6)
+
+
+FACTS = [Facts(Case.from_json(record.case), KnownWork([record]).of(Case.from_json(record.case))) for record in NETS]
+COSTS = {record.id: record.cost["total"] for record in NETS}
+
+
+def test_a_choice_keeps_to_its_budget_and_has_a_random_part():
+    found = choose(FACTS, COSTS, 120.0, seed=3)
+    assert 110 < sum(COSTS[name] for name in (*found.random, *found.chosen)) <= 120
+    assert len(found.random) == 20
+    assert not set(found.random) & set(found.chosen)
+    assert choose(FACTS, COSTS, 120.0, seed=3) == found
+    assert set(choose(FACTS, COSTS, 120.0, seed=4).random) != set(found.random)
+
+
+def test_a_small_budget_draws_fewer_and_passes_none_over_for_its_cost():
+    few, many = (choose(FACTS, COSTS, seconds, seed=3).random for seconds in (12.0, 1000.0))
+    assert 0 < len(few) < 20
+    assert few == many[: len(few)]
+
+
+def test_a_choice_spreads_over_nets_modes_and_precisions():
+    found = choose(FACTS, dict.fromkeys(COSTS, 1.0), 45.0, seed=0).chosen
+    cases = [facts.case for facts in FACTS if facts.case.id in found]
+    assert len({case.architecture for case in cases}) == 7
+    assert len({(case.mode, case.precision) for case in cases}) >= 5
+    assert len({case.memory_format for case in cases}) == 2
