@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.analysis import dataset, findings
+from reports.analysis import dataset, findings, relative
 from reports.analysis.dataset import Dataset
 from reports.page import figures, figures_gate
 from reports.page import layout as paging
@@ -87,11 +87,33 @@ def summary(data: Dataset, title: str, gates: Sequence[GateFile] = ()) -> str:
         lines += ["| machine | cases | measured | noisy |", "|---|---|---|---|"]
         for row in paging.coverage(data.cases):
             lines.append(f"| {_cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
-        lines.append("")
+        lines += ["", *_relative(data)]
     lines += [f"- **{figure.question}** {_cell(figure.finding)}" for figure in drawn if figure.finding]
     lines += [f"- **{_cell(item['subject'])}**: {_cell(item['text'])}" for item in sentences]
     lines += [f"- {_cell(item['claim'])}: **{item['verdict']}**. {_cell(item['figures'])}" for item in claims]
     return "\n".join(lines) + "\n"
+
+
+def _relative(data: Dataset) -> Iterator[str]:
+    """A table for each mode and way of comparing that has two systems."""
+    for mode in ("inference", "training"):
+        for way in relative.WAYS:
+            found = relative.relative(data.cases, mode=mode, way=way, reference=data.reference)
+            if found.finding:
+                yield from (
+                    f"### {_cell(found.finding)}",
+                    "",
+                    f"| system | speed, {_cell(found.reference)} = 1 | nets |",
+                )
+                yield "|---|---|---|"
+                for row in found.table.to_dict("records"):
+                    speed = (
+                        "1"
+                        if row["system"] == found.reference
+                        else units.spread(row["ratio"], row["ratio_low"], row["ratio_high"])
+                    )
+                    yield f"| {_cell(row['system'])} | {speed} | {row['nets']} |"
+                yield ""
 
 
 def _cell(text: object) -> str:
