@@ -25,7 +25,8 @@ PAIRED = ("precision", "memory_format", "compile_mode", "threads")
 MACHINE_FREE = ("architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode")
 """What makes a case the same case on another machine."""
 SETTING_COLUMNS = (
-    "machine", "architecture", "mode", "batch_size", "device", "precision", "memory_format", "compile_mode", "threads",
+    "machine", "architecture", "input_shape", "mode", "batch_size", "device", "precision", "memory_format",
+    "compile_mode", "threads",
     "setting", "gain", "gain_low", "gain_high", "from_id", "id", "break_even_steps", "panel", "column", "log2_gain",
 )  # fmt: skip
 
@@ -169,7 +170,7 @@ def _setting(base: dict[str, Any], row: dict[str, Any], axis: str) -> dict[str, 
     saved = base["median_seconds"] - row["median_seconds"]
     compiled = axis == "compile_mode" and row["compile_seconds"] is not None and saved > 0
     return {
-        **{name: row[name] for name in SETTING_COLUMNS[:9]},
+        **{name: row[name] for name in SETTING_COLUMNS[:10]},
         "setting": f"{axis.replace('_', ' ')} {row[axis]}",
         "gain": base["median_seconds"] / row["median_seconds"],
         "gain_low": _quotient(base["low_seconds"], row["high_seconds"]),

@@ -149,22 +149,33 @@ def roofline(data: pd.DataFrame, styles: Styles) -> Figure | None:
 
 def _roofs(own: pd.DataFrame, data: pd.DataFrame, styles: Styles) -> Iterable[go.Scatter]:
     """A roof for each machine and precision: the slope of its slowest memory, then the ceiling."""
-    copies = data[(data["operation"].isin(["copy", "triad"])) & (data["status"] == "measured")]
     low, high = float(own["operator_intensity"].min()), float(own["operator_intensity"].max())
-    for (machine, precision), rows in own.groupby(["machine", "precision"], sort=False):
-        ceiling = rows["ceiling_flops_per_second"].max()
-        if pd.isna(ceiling):
-            continue
-        largest = copies[copies["machine"] == machine].sort_values("size", key=lambda size: size.astype(int))
-        slope = None if largest.empty else float(largest.iloc[-1]["value"])
+    for roof in roofs(data):
+        machine, precision = roof["machine"], roof["precision"]
+        ceiling, slope = roof["flops_per_second"], roof["bytes_per_second"]
         ridge = ceiling / slope if slope else low
         x = [min(low, ridge / 4), ridge, max(high, ridge * 4)]
         yield go.Scatter(
             x=x if slope else x[1:], y=[slope * x[0], ceiling, ceiling] if slope else [ceiling] * 2, mode="lines",
             name=f"{machine} {precision} roof", hoverinfo="name",
-            line={"color": styles.colours.get(str(machine)), "dash": styles.dashes.get(str(precision)), "width": 1},
-            meta={"machine": str(machine), "precision": str(precision)},
+            line={"color": styles.colours.get(machine), "dash": styles.dashes.get(precision), "width": 1},
+            meta={"machine": machine, "precision": precision},
         )  # fmt: skip
+
+
+def roofs(data: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of each machine and precision that a net ran with: the best FLOP/s, and the bytes/s of its slowest memory."""
+    copies = data[data["operation"].isin(["copy", "triad"]) & (data["status"] == "measured")]
+    own = nets(data)
+    found = []
+    for (machine, precision), rows in own.groupby(["machine", "precision"], sort=False):
+        ceiling = rows["ceiling_flops_per_second"].max()
+        if not pd.isna(ceiling):
+            largest = copies[copies["machine"] == machine].sort_values("size", key=lambda size: size.astype(int))
+            slope = None if largest.empty else float(largest.iloc[-1]["value"])
+            found.append({"machine": str(machine), "precision": str(precision), "flops_per_second": float(ceiling),
+                          "bytes_per_second": slope})  # fmt: skip
+    return found
 
 
 def energy(data: pd.DataFrame, styles: Styles) -> Figure | None:
@@ -270,13 +281,13 @@ def _advised(found: Advice, architecture: str, mode: str, objective: str) -> dic
     }  # fmt: skip
 
 
-def silent(drawn: Iterable[Figure], data: pd.DataFrame) -> list[str]:
-    """Why questions that a reader would expect have no figure, a line each."""
+def silent(drawn: Iterable[Figure], data: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    """Why questions that a reader would expect have no answer, a line each."""
     there = {figure.id for figure in drawn}
-    machines = data["machine"].nunique()
+    own = nets(data)
+    there |= {"toggles"} if len(table) else set()
+    there |= {"roofline"} if own["operator_intensity"].notna().any() else set()
     why = {
-        "winners": "Which machine is faster? No case was measured on two machines." if machines > 1
-        else "Which machine is faster? These are results of one.",
         "toggles": "What does each setting buy? No two cases differ in one setting alone.",
         "roofline": "What bounds each net? No net here has its bytes counted, or none was measured.",
         "energy": "What does an image cost in energy? No joules were counted.",
@@ -285,6 +296,15 @@ def silent(drawn: Iterable[Figure], data: pd.DataFrame) -> list[str]:
         "crossover": "From which batch on is the accelerator faster? No machine has measured both.",
     }  # fmt: skip
     return [text for name, text in why.items() if name not in there]
+
+
+def trade_offs(data: pd.DataFrame, table: pd.DataFrame, styles: Styles) -> list[Figure]:
+    """What speed costs in waiting, energy, money, and steps of compiling; those that have something to show."""
+    found = (
+        energy(data, styles), *(pareto(data, styles, which) for which in PARETO), break_even(table, styles),
+        crossover(data, styles), interactions(table, data, styles),
+    )  # fmt: skip
+    return [figure for figure in found if figure is not None]
 
 
 def all_of(data: pd.DataFrame, table: pd.DataFrame, winners: pd.DataFrame, styles: Styles) -> list[Figure]:
