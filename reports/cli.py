@@ -32,7 +32,7 @@ app = typer.Typer(
 app.command(context_settings=PASS_ON)(run)
 for each in (
     analysis.doctor, results.suites, results.table, analysis.roofline, analysis.findings, analysis.explain,
-    page.report, analysis.advise, analysis.compare, gate.gate, analysis.layers, results.recover,
+    page.report, analysis.advise, page.compare, gate.gate, analysis.layers, results.recover,
 ):  # fmt: skip
     app.command()(each)
 app.add_typer(results.imports, name="import")

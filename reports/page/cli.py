@@ -1,4 +1,4 @@
-"""The command report: the page, its summary, its data."""
+"""The commands report and compare: the page, its summary, its data; two results side by side."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reports.results.arguments import Files, Price
+from reports.results.arguments import Files, Json, Markdown, Price, give
 from suites.errors import DlhwError
 
 
@@ -46,3 +46,31 @@ def report(
         data = dataset.load(results, names=names, reference=reference, prices=prices)
     for path, line in publish.write(data, title, page=output, markdown=markdown, csv=csv, gates=gates):
         print(f"{path}: {line}", file=sys.stderr if "-" in map(str, (output, markdown)) else sys.stdout)
+
+
+def compare(
+    base: Annotated[Path, typer.Argument(metavar="BASE.json", help="Results before.")],
+    head: Annotated[Path, typer.Argument(metavar="HEAD.json", help="Results after, or of another machine.")],
+    markdown: Markdown = None,
+    json_path: Json = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PAGE.html", help="Write a page of both, opened where it compares them.")
+    ] = None,
+) -> None:
+    """Put two results side by side: every case of either, its change and the interval, and what else differs.
+
+    It describes and refuses nothing; whether a change is a regression is what dlhw gate judges.
+    """
+    from reports.analysis import compare as comparing
+    from reports.page import publish
+
+    found = comparing.compare(base, head)
+    for fact, values in found.environment:
+        print(f"dlhw: {fact}: {' -> '.join(values)}", file=sys.stderr)
+    for warning in found.warnings:
+        print(f"dlhw: {warning}", file=sys.stderr)
+    if html is not None:
+        print(f"dlhw: {html}: {publish.comparison(base, head, html)}", file=sys.stderr)
+    give(comparing.text(found.rows), found.rows, comparing.summary(found.rows), None, json_path, markdown, None)
+    if not sys.stdout.isatty():
+        print(f"dlhw: {comparing.summary(found.rows)}", file=sys.stderr)

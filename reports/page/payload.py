@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from reports.analysis.compare import differences
-from reports.analysis.dataset import Dataset, grouped
+from reports.analysis.dataset import Dataset, grouped, plain
 from reports.analysis.relative import relative, systems
 from reports.page.figures import roofs
 from reports.page.plots import COLOURS, SYMBOLS, Figure
@@ -96,7 +96,7 @@ def _facts(data: Dataset, cases: pd.DataFrame) -> dict[str, Any]:
     found = differences(paths) if len(paths) > 1 else []
     places = {str(path): place for place, path in enumerate(paths)}
     files: dict[str, list[int]] = {}
-    for key in grouped(cases[["system", "file"]].to_dict("records"), ["system", "file"]) if names else ():
+    for key in grouped(plain(cases[["system", "file"]]), ["system", "file"]) if names else ():
         files.setdefault(str(key[0]), []).append(places[str(key[1])])
     return {
         "looks": {name: {"colour": COLOURS[place % len(COLOURS)], "symbol": SYMBOLS[place % len(SYMBOLS)]}

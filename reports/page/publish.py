@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from reports.page import figures, figures_gate
 from reports.page import layout as paging
 from reports.page.figures_gate import GateFile
 from reports.page.plots import Figure, styles_for
-from reports.results import export
+from reports.results import export, frames
 from suites import units
 from suites.errors import DlhwError
 
@@ -55,6 +56,30 @@ def write(
         for name, frame in tables(data, gates).items():
             export.csv(frame, _in_folder(csv, name))
         yield csv, "the data of each figure"
+
+
+FOLDED = ("relative", "best", "net", "settings", "size")
+"""The sections that a page of two leaves for later."""
+
+
+def comparison(base: Path, head: Path, page: Path) -> str:
+    """Write a page of two results, opened where it compares them; returns a word on it.
+
+    Raises:
+        DlhwError: a file cannot be read, or both are one; the page cannot be written.
+    """
+    if base.resolve() == head.resolve():
+        raise DlhwError(f"--html {page}: {base} and {head} are one file, and a page of two needs two")
+    labels = (base.stem, head.stem) if base.stem != head.stem else (str(base), str(head))
+    several = [path for path in (base, head) if frames.load(path)["machine"].nunique(dropna=False) > 1]
+    names = {str(path): label for path, label in zip((base, head), labels, strict=True) if path not in several}
+    data = dataset.load([base, head], names=names, prices={}, reference=None)
+    own = relative.systems(data.cases)
+    systems = [own[(data.cases["file"] == str(path)) & (data.cases["kind"] == "net")].tolist() for path in (base, head)]
+    chosen = {"b": systems[0][:1], "a": systems[1][:1], "net": ["*"], "way": ["same"], "fold": list(FOLDED)}
+    text = paging.render(data, f"{labels[1]} against {labels[0]}", address=urlencode(chosen, doseq=True))
+    export.write_text(text, page)
+    return units.octets(len(text))
 
 
 def _in_folder(folder: Path, name: str) -> Path:

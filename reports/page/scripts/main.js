@@ -100,7 +100,7 @@ function listen(page) {
   document.querySelectorAll("nav a").forEach((link) => link.addEventListener("click", (event) => {
     event.preventDefault();
     const section = document.getElementById(link.getAttribute("href")?.slice(1) ?? "");
-    if (section instanceof HTMLDetailsElement) section.open = true;
+    if (section instanceof HTMLDetailsElement) { section.open = true; draw(section); }
     section?.scrollIntoView();
     if (innerWidth < 1024) document.querySelector("nav details")?.removeAttribute("open");
   }));

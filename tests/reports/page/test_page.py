@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from bench.records.record import Flops, Memory, Traffic
 from reports.analysis import dataset
 from reports.analysis.relative import relative
+from reports.cli import app
 from reports.page import figures_gate, layout
 from suites.micro import Micro
 from tests.support.entries import CASES
@@ -430,3 +432,23 @@ def test_a_gate_is_drawn_alone(browser, tmp_path):
     assert cells[:3] == ["REGRESSED", CASES[0], "time"]
     assert found.page.evaluate("window.hostile") is None
     found.context.close()
+
+
+@needs_chromium
+def test_two_results_are_compared_on_a_page_of_their_own(browser, data, tmp_path):
+    files = [str(file.common["file"]) for file in data.files]
+    arguments = ["compare", *files, "--html", str(tmp_path / "two.html"), "--json", str(tmp_path / "two.json")]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    found = Seen(browser, tmp_path / "two.html")
+    found.unfold("compare")
+    assert found.errors == []
+    assert (found.page.input_value("#pick-a"), found.page.input_value("#pick-b")) == ("m1", "m0")
+    assert "m1 does 3.00 [" in found.text("#compare p.finding")
+    assert found.page.locator("#relative").get_attribute("open") is None
+    found.context.close()
+
+
+def test_a_page_of_two_needs_two(data, tmp_path):
+    file = str(data.files[0].common["file"])
+    found = CliRunner().invoke(app, ["compare", file, file, "--html", str(tmp_path / "two.html")])
+    assert "are one file, and a page of two needs two" in str(found.exception)
