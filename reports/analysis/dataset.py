@@ -1,7 +1,6 @@
 """From results files to the frames that the page's figures are made of."""
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -186,52 +185,3 @@ def _setting(base: dict[str, Any], row: dict[str, Any], axis: str) -> dict[str, 
 
 def _quotient(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first / second
-
-
-WINNER_COLUMNS = (
-    "machine", "mode", "precision", "memory_format", "compile_mode", "ratio", "ratio_low", "ratio_high", "cases",
-    "of_cases", "noisy", "reference",
-)  # fmt: skip
-
-
-def winners(data: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Geometric means of speed against the reference machine's, over the cases that both have measured.
-
-    The interval holds what the cases' own intervals leave open, taken as independent; None where one has none.
-    """
-    nets = plain(data[data["kind"] == "net"])
-    rows = []
-    for keys, group in grouped(nets, ["mode", "precision", "memory_format", "compile_mode"]).items():
-        machines = grouped(group, ["machine"])
-        base = _by_case(machines.pop((reference,), []))
-        for (machine,), own in machines.items():
-            pairs = [(base[key], row) for key, row in _by_case(own).items() if key in base]
-            if pairs:
-                noisy = sum(bool(first["noisy"]) or bool(second["noisy"]) for first, second in pairs)
-                mean = _geometric_mean(pairs)
-                rows.append((machine, *keys, *mean, len(pairs), len(own), noisy, reference))
-    return pd.DataFrame(rows, columns=list(WINNER_COLUMNS))
-
-
-def _by_case(rows: Iterable[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Measured rows by what they are on any machine; of several devices or threads, the fastest."""
-    measured = [row for row in rows if row["status"] == "measured"]
-    groups = grouped(measured, MACHINE_FREE)
-    return {key: min(group, key=lambda row: float(row["median_seconds"])) for key, group in groups.items()}
-
-
-def _geometric_mean(pairs: Sequence[tuple[Any, Any]]) -> tuple[float, float | None, float | None]:
-    logs = [math.log(first["median_seconds"] / second["median_seconds"]) for first, second in pairs]
-    mean = statistics.fmean(logs)
-    halves = [half for pair in pairs for half in map(_log_half_width, pair)]
-    known = [half for half in halves if half is not None]
-    if len(known) < len(halves):
-        return math.exp(mean), None, None
-    half = math.sqrt(math.fsum(value**2 for value in known)) / len(pairs)
-    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
-
-
-def _log_half_width(row: Mapping[str, Any]) -> float | None:
-    if row["low_seconds"] is None or row["high_seconds"] is None:
-        return None
-    return math.log(row["high_seconds"] / row["low_seconds"]) / 2

@@ -27,6 +27,8 @@ def report(
         Path | None, typer.Option(metavar="PATH|-", help="Write a summary for a pull request or a README.")
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the data of each figure as CSV.")] = None,
+    png: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a picture of each figure (kaleido).")] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="DIR", help="The same as SVG.")] = None,
 ) -> None:
     """Compare machines and settings on one page that needs no network.
 
@@ -36,15 +38,19 @@ def report(
     from reports.analysis.advise import price as parse_price
     from reports.page import figures_gate, publish
 
-    if not output and not markdown and not csv:
-        raise DlhwError("nothing to write: -o PAGE.html, --markdown PATH or --csv DIR")
+    pictures = {kind: folder for kind, folder in (("png", png), ("svg", svg)) if folder}
+    if not output and not markdown and not csv and not pictures:
+        raise DlhwError("nothing to write: -o PAGE.html, --markdown PATH, --csv DIR, --png DIR or --svg DIR")
     gates = [figures_gate.load(path) for path in files if figures_gate.is_gate(path)]
     names, prices = dict(publish.label(text) for text in name or ()), dict(parse_price(text) for text in price or ())
     results = [path for path in files if not figures_gate.is_gate(path)]
     data = dataset.Dataset.empty()
     if results or not gates:
         data = dataset.load(results, names=names, reference=reference, prices=prices)
-    for path, line in publish.write(data, title, page=output, markdown=markdown, csv=csv, gates=gates):
+    wanted = publish.write(
+        data, title, page=output, markdown=markdown, csv=csv, pictures=pictures, gates=gates
+    )  # fmt: skip
+    for path, line in wanted:
         print(f"{path}: {line}", file=sys.stderr if "-" in map(str, (output, markdown)) else sys.stdout)
 
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from reports.analysis.advise import Advice, Wishes, advise
 from reports.analysis.dataset import MACHINE_FREE, grouped, plain
+from reports.page.figures_relative import all_relative
 from reports.page.figures_settings import break_even, interactions, setting_map, settings
 from reports.page.plots import CASE, Figure, Styles, largest, layout, lines, nets, plot, points, scattered
 from suites import units
@@ -17,35 +18,6 @@ LINE = 3
 """Fewer batches show no knee."""
 KNEE = 0.95
 """The knee is the smallest batch with this share of the best throughput."""
-
-
-def who_wins(table: pd.DataFrame, styles: Styles) -> Figure | None:
-    """Geometric means against the reference, of `reports.analysis.dataset.winners`."""
-    if table.empty:
-        return None
-    shown = table.assign(what=[
-        " ".join((str(row.mode), str(row.precision), str(row.memory_format), str(row.compile_mode)))
-        for row in table.itertuples()
-    ])  # fmt: skip
-    traces = [
-        points(rows, "ratio", "what", name=str(machine), low="ratio_low", high="ratio_high", across=True,
-               mode="markers", marker=styles.marker(machine, 10))
-        for machine, rows in shown.groupby("machine", sort=False)
-    ]  # fmt: skip
-    best = largest(shown, "ratio")
-    known = not pd.isna(best["ratio_low"])
-    interval = f" [{units.number(best['ratio_low'])}, {units.number(best['ratio_high'])}]" if known else ""
-    finding = " ".join([
-        f"{best['machine']} is {units.number(best['ratio'])} times{interval} as fast as {best['reference']}",
-        f"in {best['what']}, over {best['cases']} cases that both have measured.",
-    ])  # fmt: skip
-    axes = layout(f"speed, {best['reference']} = 1", "", x_log=True)
-    columns = (
-        "machine", "mode", "precision", "memory_format", "compile_mode", "ratio", "ratio_low", "ratio_high", "cases",
-        "of_cases", "noisy",
-    )  # fmt: skip
-    note = "Geometric mean over common cases alone; the interval is what those cases' own intervals leave open."
-    return Figure("winners", "Which machine is faster?", finding, plot(traces, axes), shown, columns, note)
 
 
 def throughput(data: pd.DataFrame, styles: Styles) -> Figure | None:
@@ -307,12 +279,11 @@ def trade_offs(data: pd.DataFrame, table: pd.DataFrame, styles: Styles) -> list[
     return [figure for figure in found if figure is not None]
 
 
-def all_of(data: pd.DataFrame, table: pd.DataFrame, winners: pd.DataFrame, styles: Styles) -> list[Figure]:
+def all_of(data: pd.DataFrame, table: pd.DataFrame, reference: str, styles: Styles) -> list[Figure]:
     """Those that have something to show, in the order in which a person asks."""
     found: Sequence[Figure | None] = (
-        who_wins(winners, styles), throughput(data, styles), latency(data, styles), settings(table, styles),
-        setting_map(table), interactions(table, data, styles), memory(data, styles), roofline(data, styles),
-        energy(data, styles), *(pareto(data, styles, which) for which in PARETO), break_even(table, styles),
-        crossover(data, styles), advice(data),
+        *all_relative(data, reference), throughput(data, styles), latency(data, styles), settings(table, styles),
+        setting_map(table), memory(data, styles), roofline(data, styles), *trade_offs(data, table, styles),
+        advice(data),
     )  # fmt: skip
     return [figure for figure in found if figure is not None]

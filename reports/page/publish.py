@@ -1,10 +1,12 @@
 """`dlhw report`: the page, its summary in markdown, its data as CSV; each file is whole or not there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from reports.analysis import dataset, findings, relative
 from reports.analysis.dataset import Dataset
@@ -36,6 +38,7 @@ def write(
     page: Path | None,
     markdown: Path | None,
     csv: Path | None,
+    pictures: Mapping[str, Path] | None = None,
     gates: Sequence[GateFile] = (),
 ) -> Iterator[tuple[Path, str]]:
     """Write what was asked for; yields each file and a word on it.
@@ -56,6 +59,9 @@ def write(
         for name, frame in tables(data, gates).items():
             export.csv(frame, _in_folder(csv, name))
         yield csv, "the data of each figure"
+    for kind, folder in (pictures or {}).items():
+        count = sum(_picture(figure, kind, folder) for figure in [*_drawn(data), *figures_gate.figures(gates)])
+        yield folder, f"{count} pictures"
 
 
 FOLDED = ("relative", "best", "net", "settings", "size")
@@ -82,19 +88,38 @@ def comparison(base: Path, head: Path, page: Path) -> str:
     return units.octets(len(text))
 
 
-def _in_folder(folder: Path, name: str) -> Path:
+def _picture(figure: Figure, kind: str, folder: Path) -> bool:
+    """Whether there was a plot to take a picture of.
+
+    Raises:
+        DlhwError: kaleido or a browser is missing, or the folder cannot be made.
+    """
+    if figure.plot is None:
+        return False
+    path = _in_folder(folder, figure.id, kind)
+    shown = go.Figure(figure.plot)
+    title = {"text": f"{figure.question}<br><sup>{escape(figure.finding)}</sup>"}
+    shown.update_layout(title=title, paper_bgcolor="white", plot_bgcolor="white", margin_t=80)
+    try:
+        shown.write_image(path, format=kind, width=1000, height=500, scale=2)
+    except (ImportError, ValueError, RuntimeError) as error:
+        text = str(error).strip().partition("\n")[0]
+        raise DlhwError(f"--{kind} {folder}: {text} (pip install kaleido, and a Chrome or Chromium)") from error
+    return True
+
+
+def _in_folder(folder: Path, name: str, kind: str = "csv") -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DlhwError(f"--csv {folder}: {error.strerror}") from error
-    return folder / f"{name}.csv"
+        raise DlhwError(f"--{kind} {folder}: {error.strerror}") from error
+    return folder / f"{name}.{kind}"
 
 
 def _drawn(data: Dataset) -> list[Figure]:
     if data.cases.empty:
         return []
-    winners = dataset.winners(data.cases, data.reference)
-    return figures.all_of(data.cases, data.settings, winners, styles_for(data.cases))
+    return figures.all_of(data.cases, data.settings, data.reference, styles_for(data.cases))
 
 
 def tables(data: Dataset, gates: Sequence[GateFile] = ()) -> dict[str, pd.DataFrame]:
@@ -113,7 +138,8 @@ def summary(data: Dataset, title: str, gates: Sequence[GateFile] = ()) -> str:
         for row in paging.coverage(data.cases):
             lines.append(f"| {_cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
         lines += ["", *_relative(data)]
-    lines += [f"- **{figure.question}** {_cell(figure.finding)}" for figure in drawn if figure.finding]
+    told = [figure for figure in drawn if figure.finding and not figure.id.startswith("relative-")]
+    lines += [f"- **{figure.question}** {_cell(figure.finding)}" for figure in told]
     lines += [f"- **{_cell(item['subject'])}**: {_cell(item['text'])}" for item in sentences]
     lines += [f"- {_cell(item['claim'])}: **{item['verdict']}**. {_cell(item['figures'])}" for item in claims]
     return "\n".join(lines) + "\n"
