@@ -36,7 +36,7 @@ class Dataset:
 
     Attributes:
         cases: a row a case of any file, `reports.results.frames.COLUMNS` and `ANALYSIS`, with cost where a price is
-            known.
+            known; `predicted` says whose times were predicted, though the case was not measured.
         settings: a row for each pair of cases that differ in one of `PAIRED`.
         reference: the machine that others are held against.
     """
@@ -49,7 +49,7 @@ class Dataset:
     @classmethod
     def empty(cls) -> "Dataset":
         """Of no file at all."""
-        cases = pd.DataFrame(columns=[*frames.COLUMNS, *ANALYSIS, "dollars_per_million"], dtype="string")
+        cases = pd.DataFrame(columns=[*frames.COLUMNS, "predicted", *ANALYSIS, "dollars_per_million"], dtype="string")
         return cls((), cases, pd.DataFrame(columns=list(SETTING_COLUMNS)), "")
 
 
@@ -70,6 +70,7 @@ def load(
     data = frames.load(paths)
     if data.empty:
         raise DlhwError(f"{', '.join(map(str, paths))}: nothing in it, neither measured nor not")
+    data = _with_predictions(data, paths)
     data["machine"] = _machines(data, names)
     data = data.drop_duplicates(["machine", "device", "id"], keep="last", ignore_index=True)
     data = pd.concat([data, _analysed(files, data)], axis=1)
@@ -80,6 +81,36 @@ def load(
     data["dollars_per_million"] = price / 3600 / data["images_per_second"] * 1e6
     settings = pd.DataFrame(_settings(data), columns=list(SETTING_COLUMNS))
     return Dataset(files, data, settings, reference or _most_shared(data, machines))
+
+
+PREDICTED = {"median_seconds": "median_seconds", "low_seconds": "low", "high_seconds": "high"}
+"""Column -> what an outcome's `prediction` calls it."""
+
+
+def _with_predictions(data: pd.DataFrame, paths: Iterable[Path]) -> pd.DataFrame:
+    """With a column `predicted`: whether a case that was not measured has times that were predicted.
+
+    Raises:
+        DlhwError: a prediction is damaged.
+    """
+    known: dict[tuple[str, str], Any] = {}
+    for path in paths:
+        if b'"prediction"' in path.read_bytes():
+            with frames.damage_named(path):
+                outcomes = frames.read(path).get("outcomes", ())
+                known |= {(str(path), each["id"]): each["prediction"] for each in outcomes if each.get("prediction")}
+    found = data.assign(predicted=False)
+    places = [
+        place for place, key in enumerate(data[["file", "id"]].itertuples(index=False, name=None)) if key in known
+    ]
+    for place in places:
+        row = found.index[place]
+        prediction = known[str(found.at[row, "file"]), str(found.at[row, "id"])]
+        with frames.damage_named(Path(str(found.at[row, "file"]))):
+            for column, name in PREDICTED.items():
+                found.loc[row, column] = float(prediction[name])
+        found.loc[row, "predicted"] = True
+    return found
 
 
 def _most_shared(data: pd.DataFrame, machines: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ TABLE_COLUMNS = (
 CASES = {
     *TABLE_COLUMNS, "system", "kind", "samples_per_second", "latency_seconds", "parameters", "forward_flops_per_image",
     "bound", "share_of_ceiling", "operator_intensity", "images_per_joule", "dollars_per_million", "value", "value_low",
-    "value_high",
+    "value_high", "predicted",
 }  # fmt: skip
 """What the browser's own sections read."""
 PAIRS = {
@@ -154,7 +154,9 @@ def _columns(frame: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
         if name not in names or (name == "id" and "operation" in frame):  # the page puts an id together of the axes
             continue
         column = frame[name]
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        if name == "predicted":
+            found[name] = [int(value) for value in column.eq(True)]
+        elif pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             found[str(name)] = [_rounded(value) for value in column]
         else:
             codes, texts = pd.factorize(column.astype("string"))

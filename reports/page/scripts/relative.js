@@ -61,15 +61,17 @@ const interval = (log, half) => ({
 function heldOf(rows, {mode, way, measure}) {
   /** @type {Map<string, Map<string, Held>>} */
   const found = new Map();
-  for (const row of rows) {
-    if (row.kind !== "net" || row.status !== "measured" || row.mode !== mode) continue;
+  const measured = rows.filter((row) => row.status === "measured"), predicted = rows.filter((row) => row.status !== "measured" && row.predicted);
+  for (const row of [...measured, ...predicted]) {
+    if (row.kind !== "net" || row.mode !== mode) continue;
     const value = valueOf(row, measure);
     if (value === null || value === undefined) continue;
     const key = way === "same" ? JSON.stringify(CASE.map((name) => row[name])) : netKey(row);
     const systems = found.get(key) ?? new Map();
     found.set(key, systems);
     const best = systems.get(row.system);
-    if (!best || value > best.value) systems.set(row.system, {value, half: measure === "joule" ? null : halfOf(row), row});
+    const stands = best && (row.status === "measured" || best.row.status !== "measured");
+    if (!best || (stands && value > best.value)) systems.set(row.system, {value, half: measure === "joule" ? null : halfOf(row), row});
   }
   return found;
 }
@@ -110,7 +112,7 @@ function netRow(system, base, net, cases) {
     system, net, log, half, ...interval(log, half), value: best.value, setting: settingOf(best.row), cases: pairs.length,
     noisy: pairs.filter(([own]) => own.row.noisy).length,
     without: pairs.filter(([own]) => own.half === null).length,
-    predicted: pairs.filter(([own]) => own.row.predicted).length,
+    predicted: pairs.filter(([own]) => own.row.status !== "measured").length,
   };
 }
 
@@ -148,11 +150,12 @@ export function widest(rows, question, table) {
   return table.length && best.nets >= 3 * table[0].nets ? best : null;
 }
 
-/** @param {{system: string, ratio: number, nets: number}[]} table @param {Question} question */
+/** @param {{system: string, ratio: number, nets: number, cases: number, predicted: number}[]} table @param {Question} question */
 function finding(table, {mode, way, measure}) {
   if (table.length < 2) return "";
   const [best, second] = table;
+  const guessed = table.reduce((sum, row) => sum + row.predicted, 0), all = table.reduce((sum, row) => sum + row.cases, 0);
   return `${best.system} ${LEADS[/** @type {keyof typeof LEADS} */ (measure)]} in ${mode}: ${number(best.ratio / second.ratio)} times `
     + `${second.system}, over the ${counted(best.nets, "net")} that all ${table.length} have measured, `
-    + `at ${WAYS[/** @type {keyof typeof WAYS} */ (way)]}.`;
+    + `at ${WAYS[/** @type {keyof typeof WAYS} */ (way)]}.${guessed ? ` Predicted, not measured: ${guessed} of ${all} cases.` : ""}`;
 }

@@ -8,7 +8,8 @@ import pytest
 
 from reports.analysis import dataset
 from reports.analysis.relative import net_name, relative
-from tests.support.samples import LENET, measured, results
+from suites.errors import DlhwError
+from tests.support.samples import LENET, ended, measured, results
 
 
 def net(seconds, spread=0.0, **changes):
@@ -117,6 +118,24 @@ def test_per_dollar_and_per_joule_turn_the_order(load):
     assert ratios(found) == {"cheap": pytest.approx(8), "fast": 1.0}
     assert found.finding.startswith("cheap does most per joule in inference: 8.00 times fast")
     assert relative(load({"a": [net(0.1)]}), measure="dollar").table.empty
+
+
+def test_a_prediction_stands_where_nothing_was_measured(load, tmp_path):
+    load({"a": [net(0.004), net(0.004, batch_size=16)], "b": [net(0.002)]})
+    data = json.loads((tmp_path / "b.json").read_text())
+    data["outcomes"] = results(ended("skipped", "no time", replace(LENET, batch_size=16)))["outcomes"]
+    data["outcomes"][0]["prediction"] = {"median_seconds": 0.0005, "low": 0.0004, "high": 0.000625, "coverage": 0.9}
+    (tmp_path / "b.json").write_text(json.dumps(data))
+    cases = dataset.load([tmp_path / "a.json", tmp_path / "b.json"], names={}, prices={}, reference=None).cases
+    found = relative(cases)
+    assert ratios(found)["b"] == pytest.approx(math.sqrt(2 * 8))
+    assert found.table["predicted"].tolist() == [1, 0]
+    assert found.finding.endswith("at the same settings. Predicted, not measured: 1 of 4 cases.")
+    assert ratios(relative(cases, way="best"))["b"] == pytest.approx(8 / 0.002 / (16 / 0.004))  # the measured one
+    del data["outcomes"][0]["prediction"]["low"]
+    (tmp_path / "b.json").write_text(json.dumps(data))
+    with pytest.raises(DlhwError, match=r"b\.json: a case in it is damaged"):
+        dataset.load([tmp_path / "b.json"], names={}, prices={}, reference=None)
 
 
 def test_devices_of_one_machine_are_systems_of_their_own(load):

@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from reports.page import layout, payload
 from suites import units
 from tests.reports.analysis.test_relative import net
 from tests.support.runner import ROOT
-from tests.support.samples import results
+from tests.support.samples import LENET, ended, results
 
 NODE = shutil.which("node")
 SCRIPTS = ROOT / "reports/page/scripts"
@@ -47,6 +48,11 @@ def cases(tmp_path):
         data = results(*records)
         data["machine_info"]["node"] = data["dlhw"]["fingerprint"] = name
         paths.append(tmp_path / f"{name}.json")
+        if name == "odd":
+            prediction = {"median_seconds": 0.002, "low": 0.0015, "high": 0.0025, "coverage": 0.9}
+            skipped = ended("skipped", "no time", replace(LENET, batch_size=16))
+            data["outcomes"] += results(skipped)["outcomes"]
+            data["outcomes"][-1]["prediction"] = prediction
         paths[-1].write_text(json.dumps(data))
     return dataset.load(paths, names={}, prices={"a": 1.0, "b": 3.0}, reference=None).cases
 
@@ -67,7 +73,7 @@ def test_the_browser_compares_as_the_frame_does(cases, tmp_path, mode, way, meas
     assert (shown["reference"], tuple(shown["leftOut"])) == (wanted.reference, wanted.left_out)
     assert [row["system"] for row in shown["table"]] == wanted.table["system"].tolist()
     for name, column in (("ratio", "ratio"), ("low", "ratio_low"), ("high", "ratio_high"), ("nets", "nets"),
-                         ("noisy", "noisy"), ("without", "without_interval")):  # fmt: skip
+                         ("noisy", "noisy"), ("without", "without_interval"), ("predicted", "predicted")):  # fmt: skip
         assert [row[name] for row in shown["table"]] == pytest.approx(wanted.table[column].tolist(), rel=1e-4)
     own = {(row["system"], json.loads(row["net"])[0]): row["setting"] for row in shown["nets"]}
     assert own == {(row["system"], row["architecture"]): row["setting"] for row in wanted.nets.to_dict("records")}
