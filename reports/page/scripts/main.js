@@ -104,7 +104,9 @@ function listen(page) {
     section?.scrollIntoView();
     if (innerWidth < 1024) document.querySelector("nav details")?.removeAttribute("open");
   }));
-  addEventListener("beforeprint", () => document.querySelectorAll("details.section").forEach((section) => { if (section instanceof HTMLDetailsElement) { section.open = section.open || section.id !== "cases"; draw(section); } }));
+  addEventListener("beforeprint", () => document.querySelectorAll("details.section").forEach((section) => {
+    if (section instanceof HTMLDetailsElement) draw(section);
+  }));
   onChoice(() => drawAll(page));
 }
 

@@ -33,6 +33,12 @@ export function netName(key) {
   return `${architecture} ${shape ?? ""}`.trim();
 }
 
+/** The course's nets first, in its order; the others by name. @param {string[]} course @returns {(a: string, b: string) => number} */
+export function netOrder(course) {
+  const place = (/** @type {string} */ net) => { const found = course.indexOf(JSON.parse(net)[0]); return found < 0 ? course.length : found; };
+  return (a, b) => place(a) - place(b) || (netName(a) < netName(b) ? -1 : netName(a) > netName(b) ? 1 : 0);
+}
+
 /** @param {Row} row */
 export function settingOf(row) {
   const words = [row.precision, row.memory_format, row.compile_mode];

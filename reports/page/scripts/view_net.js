@@ -4,7 +4,7 @@ import { apart, curves } from "./curves.js";
 import { grouped } from "./data.js";
 import { element, lookOf, paragraph, plot, powers, short, table } from "./draw.js";
 import { counted, flops, number, octets, seconds } from "./format.js";
-import { halfOf, netKey, netName, settingOf, valueOf } from "./relative.js";
+import { halfOf, netKey, netName, netOrder, settingOf, valueOf } from "./relative.js";
 
 /** @typedef {import("./main.js").Context} Context */
 /** @typedef {import("./data.js").Row} Row */
@@ -17,7 +17,8 @@ export function viewNet(place, context) {
   const own = context.rows.filter((row) => row.kind === "net" && row.mode === context.question.mode);
   const nets = [...grouped(own, netKey)].map(([net, rows]) => ({net, systems: new Set(rows.map((row) => row.system)).size, rows}));
   if (!nets.length) return;
-  nets.sort((a, b) => (netName(a.net) < netName(b.net) ? -1 : 1));
+  const order = netOrder(context.page.course);
+  nets.sort((a, b) => order(a.net, b.net));
   const wanted = nets.find((each) => each.net === one("show"));
   const shown = wanted ?? nets.reduce((a, b) => (b.systems > a.systems || (b.systems === a.systems && b.rows.length > a.rows.length) ? b : a));
   place.append(chooser(nets.slice(0, 400).map((each) => each.net), shown.net));
@@ -78,7 +79,7 @@ function panels(place, rows, y, title, text) {
   place.append(element("h3", {}, `${title} against batch`));
   const box = element("div", {class: "panels"});
   place.append(box);
-  const all = rows.map((row) => row[y]).filter((value) => value != null && value > 0);
+  const all = systems.flatMap(([, own]) => own.map((row) => row[y])).filter((value) => value != null && value > 0);
   const range = [Math.log10(Math.min(...all)) - 0.08, Math.log10(Math.max(...all)) + 0.08];
   for (const [system, own] of systems) panel(box, system, own, {y, title, text, range});
   if (single) place.append(paragraph(`${counted(single, "system")} measured each setting at one batch alone: see the table above.`, "note"));
@@ -116,19 +117,25 @@ function labels(lines, y, range, last) {
   });
 }
 
+/** Over formats and compile modes: one figure, or from the least to the most. @param {Row[]} rows @param {number} batch */
+function peak(rows, batch) {
+  const at = rows.filter((row) => row.batch_size === batch).map((row) => row.peak_bytes);
+  const [least, most] = [octets(Math.min(...at)), octets(Math.max(...at))];
+  return at.length ? (least === most ? least : `${least} to ${most}`) : null;
+}
+
 /** Peak memory, and what fits. @param {HTMLElement} place @param {Row[]} rows */
 function memory(place, rows) {
   const known = rows.filter((row) => row.status === "measured" && row.peak_bytes != null);
   if (!known.length) return;
   place.append(element("h3", {}, "How much memory, and what fits?"));
-  const batches = [...new Set(known.map((row) => row.batch_size))].sort((a, b) => a - b);
+  const systems = new Set(known.map((row) => row.system));
+  const batches = [...new Set(rows.filter((row) => row.status !== "skipped" && systems.has(row.system)).map((row) => row.batch_size))].sort((a, b) => a - b);
   const lines = [];
   for (const [system, own] of grouped(known, (row) => row.system)) {
     for (const [precision, some] of grouped(own, (row) => row.precision)) {
-      lines.push([system, precision, ...batches.map((batch) => {
-        const at = some.filter((row) => row.batch_size === batch).map((row) => row.peak_bytes);
-        return at.length ? (Math.min(...at) === Math.max(...at) || octets(Math.min(...at)) === octets(Math.max(...at)) ? octets(at[0]) : `${octets(Math.min(...at))} to ${octets(Math.max(...at))}`) : null;
-      })]);
+      const rest = rows.filter((row) => row.system === system && row.precision === precision && row.status !== "measured");
+      lines.push([system, precision, ...batches.map((batch) => peak(some, batch) ?? rest.find((row) => row.batch_size === batch)?.status.replaceAll("_", " ") ?? null)]);
     }
   }
   place.append(table(["system", "precision", ...batches.map((batch) => `batch ${batch}`)], lines, "peak memory"));

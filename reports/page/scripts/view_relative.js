@@ -4,7 +4,7 @@ import { geometricMean, quantile } from "./curves.js";
 import { grouped } from "./data.js";
 import { LEGEND, barMarks, element, lookOf, paragraph, plot, powers, table } from "./draw.js";
 import { counted, listed, number, spread } from "./format.js";
-import { halfOf, netKey, netName, relative, settingOf, valueOf, widest } from "./relative.js";
+import { halfOf, netKey, netName, netOrder, relative, settingOf, valueOf, widest } from "./relative.js";
 
 /** @typedef {import("./main.js").Context} Context */
 const MOST_NETS = 16;
@@ -106,7 +106,8 @@ export function viewBest(place, context) {
   if (!rows.length) return;
   const groups = [...grouped(rows, (row) => JSON.stringify([row.architecture, row.input_shape, row.system]))];
   const best = groups.map(([, own]) => own.reduce((a, b) => (Number(valueOf(b, "speed")) > Number(valueOf(a, "speed")) ? b : a)));
-  best.sort((a, b) => (netName(netKey(a)) < netName(netKey(b)) ? -1 : netName(netKey(a)) > netName(netKey(b)) ? 1 : Number(valueOf(b, "speed")) - Number(valueOf(a, "speed"))));
+  const order = netOrder(context.page.course);
+  best.sort((a, b) => (order(netKey(a), netKey(b)) || Number(valueOf(b, "speed")) - Number(valueOf(a, "speed"))));
   const most = 40;
   const lines = best.slice(0, most).map((row) => {
     const link = element("button", {type: "button", class: "link"}, netName(netKey(row)));
@@ -124,8 +125,9 @@ export function viewBest(place, context) {
 function beside(row, context) {
   const known = context.page.published.filter((/** @type {any} */ each) => each.architecture === row.architecture
     && each.mode === row.mode && each.pixels === Number((row.input_shape ?? "").split("x").pop()));
-  const texts = known.map((/** @type {any} */ each) => `${number(valueOf(row, "speed"))} is ${number(Number(valueOf(row, "speed")) / each.images_per_second)} times the ${number(each.images_per_second)} of ${each.machine}, ${each.what}`);
-  return texts.length ? texts.join("; ") : null;
+  if (!known.length) return null;
+  const most = known.reduce((/** @type {any} */ a, /** @type {any} */ b) => (b.images_per_second > a.images_per_second ? b : a));
+  return `${number(Number(valueOf(row, "speed")) / most.images_per_second)} times the ${number(most.images_per_second)} of ${most.machine}, ${most.what}`;
 }
 
 /** The mode that has something. @param {Context["all"]} rows */
