@@ -67,7 +67,7 @@ def load(
     """
     files = tuple(frames.results(path) for path in paths)
     _require("--name", names, [str(path) for path in paths])
-    data = frames.load(paths)
+    data = frames.tabulate(files)
     if data.empty:
         raise DlhwError(f"{', '.join(map(str, paths))}: nothing in it, neither measured nor not")
     data = _with_predictions(data, paths)
@@ -115,7 +115,8 @@ def _with_predictions(data: pd.DataFrame, paths: Iterable[Path]) -> pd.DataFrame
 
 def _most_shared(data: pd.DataFrame, machines: Sequence[str]) -> str:
     """The machine that has most cases in common with the others; of as many, the first."""
-    rows = plain(data[(data["kind"] == "net") & (data["status"] == "measured")])
+    nets = data[(data["kind"] == "net") & (data["status"] == "measured")]
+    rows = plain(nets[["machine", *MACHINE_FREE]])
     shared = Counter(
         row["machine"]
         for group in grouped(rows, MACHINE_FREE).values() if len({row["machine"] for row in group}) > 1
@@ -162,7 +163,9 @@ def _analysed(files: Sequence[Results], data: pd.DataFrame) -> pd.DataFrame:
 
 def _settings(data: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Pairs that differ in one axis: the base is the axis's first value in the order of `base_of`."""
-    nets = plain(data[(data["kind"] == "net") & (data["status"] == "measured")])
+    times = ("id", "median_seconds", "low_seconds", "high_seconds", "compile_seconds")
+    columns = [*MACHINE_FREE, "threads", "device", "machine", *times]
+    nets = plain(data.loc[(data["kind"] == "net") & (data["status"] == "measured"), columns])
     for axis in PAIRED:
         others = [name for name in (*MACHINE_FREE, "threads", "device", "machine") if name != axis]
         for group in grouped(nets, others).values():

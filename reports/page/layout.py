@@ -44,6 +44,7 @@ def render(data: Dataset, title: str, gates: Sequence[GateFile] = (), *, address
     part = Dataset(data.files, shown, pairs, data.reference)
     material = Material(part, gates, styles_for(shown), {item["operation"]: item["text"] for item in sentences})
     drawn = {section.id: section.draw(material) for section in SECTIONS if section.draw}
+    differing = _differences(data)
     nets = bool(len(shown)) and bool((shown["kind"] == "net").any())
     page = Environment(loader=PackageLoader("reports.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("page.html.j2").render(
@@ -61,8 +62,8 @@ def render(data: Dataset, title: str, gates: Sequence[GateFile] = (), *, address
         claims=claims,
         published=PUBLISHED if nets else [],
         machines=[*map(_machine, data.files), *({"file": gate.path.name, "facts": gate.facts} for gate in gates)],
-        differences=_differences(data),
-        payload=packed(payload(part, shown, pairs, drawn)),
+        differences=differing,
+        payload=packed(payload(part, shown, pairs, drawn, differing)),
         plotly=packed(_bundled("plotly-cartesian.min.js")),
         vendor=packed(_bundled("vendor.min.js")),
         script=script(),

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.compare import differences
 from reports.analysis.dataset import Dataset, grouped, plain
 from reports.analysis.relative import relative, systems
 from reports.page.figures import roofs
@@ -49,12 +48,16 @@ def packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
 
 
-def payload(data: Dataset, cases: pd.DataFrame, pairs: pd.DataFrame, drawn: Mapping[str, Sequence[Figure]]) -> str:
+def payload(
+    data: Dataset, cases: pd.DataFrame, pairs: pd.DataFrame, drawn: Mapping[str, Sequence[Figure]],
+    differing: Sequence[tuple[str, Sequence[str]]] = (),
+) -> str:  # fmt: skip
     """All that the browser needs to know, as JSON.
 
     Args:
         cases, pairs: what is shown of `data`.
         drawn: section -> its figures.
+        differing: (fact, what each file says).
     """
     sets, shown = {"cases": _named(cases), "pairs": _named(pairs)}, []
     needed = {"cases": set(CASES), "pairs": set(PAIRS)}
@@ -69,7 +72,7 @@ def payload(data: Dataset, cases: pd.DataFrame, pairs: pd.DataFrame, drawn: Mapp
         "data": {name: _columns(frame, needed[name]) for name, frame in sets.items()},
         "figures": [_figure(section, figure, name, sets[name]) for section, figure, name in shown],
         "scales": _scales(set().union(*needed.values())), "table_columns": _told(cases),
-        **_facts(data, sets["cases"]),
+        **_facts(data, sets["cases"], differing),
     }  # fmt: skip
     return json.dumps(document, allow_nan=False, separators=(",", ":"))
 
@@ -90,10 +93,9 @@ def _told(cases: pd.DataFrame) -> list[str]:
     return [name for name in TABLE_COLUMNS if name in cases and cases[name].notna().any()]
 
 
-def _facts(data: Dataset, cases: pd.DataFrame) -> dict[str, Any]:
+def _facts(data: Dataset, cases: pd.DataFrame, differing: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
     names = [str(name) for name in cases["system"].dropna().unique()] if "system" in cases else []
     paths = [Path(file.common["file"]) for file in data.files]
-    found = differences(paths) if len(paths) > 1 else []
     places = {str(path): place for place, path in enumerate(paths)}
     files: dict[str, list[int]] = {}
     for key in grouped(plain(cases[["system", "file"]]), ["system", "file"]) if names else ():
@@ -103,7 +105,7 @@ def _facts(data: Dataset, cases: pd.DataFrame) -> dict[str, Any]:
                   for place, name in enumerate(names)},
         "reference": data.reference, "course": COURSE, "way": _way(cases, data.reference),
         "published": [asdict(each) for each in PUBLISHED], "roofs": roofs(cases),
-        "facts": [{"name": name, "values": values} for name, values in found], "files_of": files,
+        "facts": [{"name": name, "values": values} for name, values in differing], "files_of": files,
     }  # fmt: skip
 
 
