@@ -30,6 +30,12 @@ export function buildTable(place, name, columns, rows, scales) {
       formatter: (/** @type {any} */ cell) => document.createTextNode(shown(cell.getValue(), scales[column])),
     })),
   });
+  made.on("tableBuilt", () => box.querySelectorAll(".tabulator-col-sorter-element").forEach((header) => {
+    header.setAttribute("tabindex", "0");
+    header.addEventListener("keydown", (event) => {
+      if (event instanceof KeyboardEvent && event.key === "Enter" && header instanceof HTMLElement) header.click();
+    });
+  }));
   const tools = element("div", {class: "tools"});
   for (const format of ["csv", "json"]) {
     const button = element("button", {type: "button", "data-take": format}, format.toUpperCase());
