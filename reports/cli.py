@@ -34,7 +34,7 @@ app = typer.Typer(
 app.command(context_settings=PASS_ON)(run)
 for each in (
     analysis.doctor, selftest, results.suites, results.table, analysis.roofline, analysis.findings, analysis.explain,
-    analysis.predict, page.report, analysis.advise, analysis.compare, gate.gate, analysis.layers, results.recover,
+    analysis.predict, page.report, analysis.advise, page.compare, gate.gate, analysis.layers, results.recover,
 ):  # fmt: skip
     app.command()(each)
 app.add_typer(results.imports, name="import")

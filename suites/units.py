@@ -68,6 +68,11 @@ def number(value: float | None) -> str:
     return UNKNOWN if not known(value) else _digits(value)
 
 
+def spread(value: float | None, low: float | None, high: float | None) -> str:
+    """`1.23 [1.20, 1.26]`; the value alone where its interval is not known."""
+    return number(value) + (f" [{number(low)}, {number(high)}]" if known(low) and known(high) else "")
+
+
 def percent(share: float | None) -> str:
     """`1.2%` of a share of 0.012."""
     return UNKNOWN if not known(share) else f"{100 * share:.1f}%"

@@ -33,11 +33,15 @@ class Measured:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._records = [record for record in records if record.outcome.status is Status.MEASURED]
+        self._of: dict[Any, list[Record]] = {}
+        for record in self._records:
+            self._of.setdefault(record.case.get("architecture"), []).append(record)
 
     def all(self, **wanted: Any) -> list[Record]:
         """Those whose case has these values."""
+        records = self._of.get(wanted["architecture"], []) if "architecture" in wanted else self._records
         return [
-            record for record in self._records
+            record for record in records
             if all(record.case.get(name) == value for name, value in wanted.items())
         ]  # fmt: skip
 

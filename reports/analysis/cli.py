@@ -1,8 +1,7 @@
-"""Commands that say what results mean: doctor, roofline, findings, explain, advise, compare, layers."""
+"""Commands that say what results mean: doctor, roofline, findings, explain, advise, layers."""
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -103,28 +102,6 @@ def advise(
         print(json.dumps(advising.documents(found), indent=2))
     else:
         export.show(advising.table(found), "")
-
-
-def compare(
-    base: Annotated[Path, typer.Argument(metavar="BASE.json", help="Results before.")],
-    head: Annotated[Path, typer.Argument(metavar="HEAD.json", help="Results after, or of another machine.")],
-    markdown: Markdown = None,
-    json_path: Json = None,
-) -> None:
-    """Put two results side by side: every case of either, its change and the interval, and what else differs.
-
-    It describes and refuses nothing; whether a change is a regression is what dlhw gate judges.
-    """
-    from reports.analysis import compare as comparing
-
-    found = comparing.compare(base, head)
-    for fact, values in found.environment:
-        print(f"dlhw: {fact}: {' -> '.join(values)}", file=sys.stderr)
-    for warning in found.warnings:
-        print(f"dlhw: {warning}", file=sys.stderr)
-    give(comparing.text(found.rows), found.rows, comparing.summary(found.rows), None, json_path, markdown, None)
-    if not sys.stdout.isatty():
-        print(f"dlhw: {comparing.summary(found.rows)}", file=sys.stderr)
 
 
 def layers(

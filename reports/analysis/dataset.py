@@ -1,7 +1,6 @@
 """From results files to the frames that the page's figures are made of."""
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ PAIRED = ("precision", "memory_format", "compile_mode", "threads")
 MACHINE_FREE = ("architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode")
 """What makes a case the same case on another machine."""
 SETTING_COLUMNS = (
-    "machine", "architecture", "mode", "batch_size", "device", "precision", "memory_format", "compile_mode", "threads",
+    "machine", "architecture", "input_shape", "mode", "batch_size", "device", "precision", "memory_format",
+    "compile_mode", "threads",
     "setting", "gain", "gain_low", "gain_high", "from_id", "id", "break_even_steps", "panel", "column", "log2_gain",
 )  # fmt: skip
 
@@ -36,7 +36,7 @@ class Dataset:
 
     Attributes:
         cases: a row a case of any file, `reports.results.frames.COLUMNS` and `ANALYSIS`, with cost where a price is
-            known.
+            known; `predicted` says whose times were predicted, though the case was not measured.
         settings: a row for each pair of cases that differ in one of `PAIRED`.
         reference: the machine that others are held against.
     """
@@ -49,7 +49,7 @@ class Dataset:
     @classmethod
     def empty(cls) -> "Dataset":
         """Of no file at all."""
-        cases = pd.DataFrame(columns=[*frames.COLUMNS, *ANALYSIS, "dollars_per_million"], dtype="string")
+        cases = pd.DataFrame(columns=[*frames.COLUMNS, "predicted", *ANALYSIS, "dollars_per_million"], dtype="string")
         return cls((), cases, pd.DataFrame(columns=list(SETTING_COLUMNS)), "")
 
 
@@ -67,9 +67,10 @@ def load(
     """
     files = tuple(frames.results(path) for path in paths)
     _require("--name", names, [str(path) for path in paths])
-    data = frames.load(paths)
+    data = frames.tabulate(files)
     if data.empty:
         raise DlhwError(f"{', '.join(map(str, paths))}: nothing in it, neither measured nor not")
+    data = _with_predictions(data, paths)
     data["machine"] = _machines(data, names)
     data = data.drop_duplicates(["machine", "device", "id"], keep="last", ignore_index=True)
     data = pd.concat([data, _analysed(files, data)], axis=1)
@@ -82,9 +83,40 @@ def load(
     return Dataset(files, data, settings, reference or _most_shared(data, machines))
 
 
+PREDICTED = {"median_seconds": "median_seconds", "low_seconds": "low", "high_seconds": "high"}
+"""Column -> what an outcome's `prediction` calls it."""
+
+
+def _with_predictions(data: pd.DataFrame, paths: Iterable[Path]) -> pd.DataFrame:
+    """With a column `predicted`: whether a case that was not measured has times that were predicted.
+
+    Raises:
+        DlhwError: a prediction is damaged.
+    """
+    known: dict[tuple[str, str], Any] = {}
+    for path in paths:
+        if b'"prediction"' in path.read_bytes():
+            with frames.damage_named(path):
+                outcomes = frames.read(path).get("outcomes", ())
+                known |= {(str(path), each["id"]): each["prediction"] for each in outcomes if each.get("prediction")}
+    found = data.assign(predicted=False)
+    places = [
+        place for place, key in enumerate(data[["file", "id"]].itertuples(index=False, name=None)) if key in known
+    ]
+    for place in places:
+        row = found.index[place]
+        prediction = known[str(found.at[row, "file"]), str(found.at[row, "id"])]
+        with frames.damage_named(Path(str(found.at[row, "file"]))):
+            for column, name in PREDICTED.items():
+                found.loc[row, column] = float(prediction[name])
+        found.loc[row, "predicted"] = True
+    return found
+
+
 def _most_shared(data: pd.DataFrame, machines: Sequence[str]) -> str:
     """The machine that has most cases in common with the others; of as many, the first."""
-    rows = plain(data[(data["kind"] == "net") & (data["status"] == "measured")])
+    nets = data[(data["kind"] == "net") & (data["status"] == "measured")]
+    rows = plain(nets[["machine", *MACHINE_FREE]])
     shared = Counter(
         row["machine"]
         for group in grouped(rows, MACHINE_FREE).values() if len({row["machine"] for row in group}) > 1
@@ -131,7 +163,9 @@ def _analysed(files: Sequence[Results], data: pd.DataFrame) -> pd.DataFrame:
 
 def _settings(data: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Pairs that differ in one axis: the base is the axis's first value in the order of `base_of`."""
-    nets = plain(data[(data["kind"] == "net") & (data["status"] == "measured")])
+    times = ("id", "median_seconds", "low_seconds", "high_seconds", "compile_seconds")
+    columns = [*MACHINE_FREE, "threads", "device", "machine", *times]
+    nets = plain(data.loc[(data["kind"] == "net") & (data["status"] == "measured"), columns])
     for axis in PAIRED:
         others = [name for name in (*MACHINE_FREE, "threads", "device", "machine") if name != axis]
         for group in grouped(nets, others).values():
@@ -169,7 +203,7 @@ def _setting(base: dict[str, Any], row: dict[str, Any], axis: str) -> dict[str, 
     saved = base["median_seconds"] - row["median_seconds"]
     compiled = axis == "compile_mode" and row["compile_seconds"] is not None and saved > 0
     return {
-        **{name: row[name] for name in SETTING_COLUMNS[:9]},
+        **{name: row[name] for name in SETTING_COLUMNS[:10]},
         "setting": f"{axis.replace('_', ' ')} {row[axis]}",
         "gain": base["median_seconds"] / row["median_seconds"],
         "gain_low": _quotient(base["low_seconds"], row["high_seconds"]),
@@ -185,52 +219,3 @@ def _setting(base: dict[str, Any], row: dict[str, Any], axis: str) -> dict[str, 
 
 def _quotient(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first / second
-
-
-WINNER_COLUMNS = (
-    "machine", "mode", "precision", "memory_format", "compile_mode", "ratio", "ratio_low", "ratio_high", "cases",
-    "of_cases", "noisy", "reference",
-)  # fmt: skip
-
-
-def winners(data: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Geometric means of speed against the reference machine's, over the cases that both have measured.
-
-    The interval holds what the cases' own intervals leave open, taken as independent; None where one has none.
-    """
-    nets = plain(data[data["kind"] == "net"])
-    rows = []
-    for keys, group in grouped(nets, ["mode", "precision", "memory_format", "compile_mode"]).items():
-        machines = grouped(group, ["machine"])
-        base = _by_case(machines.pop((reference,), []))
-        for (machine,), own in machines.items():
-            pairs = [(base[key], row) for key, row in _by_case(own).items() if key in base]
-            if pairs:
-                noisy = sum(bool(first["noisy"]) or bool(second["noisy"]) for first, second in pairs)
-                mean = _geometric_mean(pairs)
-                rows.append((machine, *keys, *mean, len(pairs), len(own), noisy, reference))
-    return pd.DataFrame(rows, columns=list(WINNER_COLUMNS))
-
-
-def _by_case(rows: Iterable[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Measured rows by what they are on any machine; of several devices or threads, the fastest."""
-    measured = [row for row in rows if row["status"] == "measured"]
-    groups = grouped(measured, MACHINE_FREE)
-    return {key: min(group, key=lambda row: float(row["median_seconds"])) for key, group in groups.items()}
-
-
-def _geometric_mean(pairs: Sequence[tuple[Any, Any]]) -> tuple[float, float | None, float | None]:
-    logs = [math.log(first["median_seconds"] / second["median_seconds"]) for first, second in pairs]
-    mean = statistics.fmean(logs)
-    halves = [half for pair in pairs for half in map(_log_half_width, pair)]
-    known = [half for half in halves if half is not None]
-    if len(known) < len(halves):
-        return math.exp(mean), None, None
-    half = math.sqrt(math.fsum(value**2 for value in known)) / len(pairs)
-    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
-
-
-def _log_half_width(row: Mapping[str, Any]) -> float | None:
-    if row["low_seconds"] is None or row["high_seconds"] is None:
-        return None
-    return math.log(row["high_seconds"] / row["low_seconds"]) / 2

@@ -1,4 +1,4 @@
-"""The command report: the page, its summary, its data."""
+"""The commands report and compare: the page, its summary, its data; two results side by side."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reports.results.arguments import Files, Price
+from reports.results.arguments import Files, Json, Markdown, Price, give
 from suites.errors import DlhwError
 
 
@@ -27,6 +27,8 @@ def report(
         Path | None, typer.Option(metavar="PATH|-", help="Write a summary for a pull request or a README.")
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the data of each figure as CSV.")] = None,
+    png: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a picture of each figure (kaleido).")] = None,
+    svg: Annotated[Path | None, typer.Option(metavar="DIR", help="The same as SVG.")] = None,
 ) -> None:
     """Compare machines and settings on one page that needs no network.
 
@@ -36,13 +38,45 @@ def report(
     from reports.analysis.advise import price as parse_price
     from reports.page import figures_gate, publish
 
-    if not output and not markdown and not csv:
-        raise DlhwError("nothing to write: -o PAGE.html, --markdown PATH or --csv DIR")
+    pictures = {kind: folder for kind, folder in (("png", png), ("svg", svg)) if folder}
+    if not output and not markdown and not csv and not pictures:
+        raise DlhwError("nothing to write: -o PAGE.html, --markdown PATH, --csv DIR, --png DIR or --svg DIR")
     gates = [figures_gate.load(path) for path in files if figures_gate.is_gate(path)]
     names, prices = dict(publish.label(text) for text in name or ()), dict(parse_price(text) for text in price or ())
     results = [path for path in files if not figures_gate.is_gate(path)]
     data = dataset.Dataset.empty()
     if results or not gates:
         data = dataset.load(results, names=names, reference=reference, prices=prices)
-    for path, line in publish.write(data, title, page=output, markdown=markdown, csv=csv, gates=gates):
+    wanted = publish.write(
+        data, title, page=output, markdown=markdown, csv=csv, pictures=pictures, gates=gates
+    )  # fmt: skip
+    for path, line in wanted:
         print(f"{path}: {line}", file=sys.stderr if "-" in map(str, (output, markdown)) else sys.stdout)
+
+
+def compare(
+    base: Annotated[Path, typer.Argument(metavar="BASE.json", help="Results before.")],
+    head: Annotated[Path, typer.Argument(metavar="HEAD.json", help="Results after, or of another machine.")],
+    markdown: Markdown = None,
+    json_path: Json = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PAGE.html", help="Write a page of both, opened where it compares them.")
+    ] = None,
+) -> None:
+    """Put two results side by side: every case of either, its change and the interval, and what else differs.
+
+    It describes and refuses nothing; whether a change is a regression is what dlhw gate judges.
+    """
+    from reports.analysis import compare as comparing
+    from reports.page import publish
+
+    found = comparing.compare(base, head)
+    for fact, values in found.environment:
+        print(f"dlhw: {fact}: {' -> '.join(values)}", file=sys.stderr)
+    for warning in found.warnings:
+        print(f"dlhw: {warning}", file=sys.stderr)
+    if html is not None:
+        print(f"dlhw: {html}: {publish.comparison(base, head, html)}", file=sys.stderr)
+    give(comparing.text(found.rows), found.rows, comparing.summary(found.rows), None, json_path, markdown, None)
+    if not sys.stdout.isatty():
+        print(f"dlhw: {comparing.summary(found.rows)}", file=sys.stderr)

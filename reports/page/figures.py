@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from reports.analysis.advise import Advice, Wishes, advise
 from reports.analysis.dataset import MACHINE_FREE, grouped, plain
+from reports.page.figures_relative import all_relative
 from reports.page.figures_settings import break_even, interactions, setting_map, settings
 from reports.page.plots import CASE, Figure, Styles, largest, layout, lines, nets, plot, points, scattered
 from suites import units
@@ -17,35 +18,6 @@ LINE = 3
 """Fewer batches show no knee."""
 KNEE = 0.95
 """The knee is the smallest batch with this share of the best throughput."""
-
-
-def who_wins(table: pd.DataFrame, styles: Styles) -> Figure | None:
-    """Geometric means against the reference, of `reports.analysis.dataset.winners`."""
-    if table.empty:
-        return None
-    shown = table.assign(what=[
-        " ".join((str(row.mode), str(row.precision), str(row.memory_format), str(row.compile_mode)))
-        for row in table.itertuples()
-    ])  # fmt: skip
-    traces = [
-        points(rows, "ratio", "what", name=str(machine), low="ratio_low", high="ratio_high", across=True,
-               mode="markers", marker=styles.marker(machine, 10))
-        for machine, rows in shown.groupby("machine", sort=False)
-    ]  # fmt: skip
-    best = largest(shown, "ratio")
-    known = not pd.isna(best["ratio_low"])
-    interval = f" [{units.number(best['ratio_low'])}, {units.number(best['ratio_high'])}]" if known else ""
-    finding = " ".join([
-        f"{best['machine']} is {units.number(best['ratio'])} times{interval} as fast as {best['reference']}",
-        f"in {best['what']}, over {best['cases']} cases that both have measured.",
-    ])  # fmt: skip
-    axes = layout(f"speed, {best['reference']} = 1", "", x_log=True)
-    columns = (
-        "machine", "mode", "precision", "memory_format", "compile_mode", "ratio", "ratio_low", "ratio_high", "cases",
-        "of_cases", "noisy",
-    )  # fmt: skip
-    note = "Geometric mean over common cases alone; the interval is what those cases' own intervals leave open."
-    return Figure("winners", "Which machine is faster?", finding, plot(traces, axes), shown, columns, note)
 
 
 def throughput(data: pd.DataFrame, styles: Styles) -> Figure | None:
@@ -149,22 +121,33 @@ def roofline(data: pd.DataFrame, styles: Styles) -> Figure | None:
 
 def _roofs(own: pd.DataFrame, data: pd.DataFrame, styles: Styles) -> Iterable[go.Scatter]:
     """A roof for each machine and precision: the slope of its slowest memory, then the ceiling."""
-    copies = data[(data["operation"].isin(["copy", "triad"])) & (data["status"] == "measured")]
     low, high = float(own["operator_intensity"].min()), float(own["operator_intensity"].max())
-    for (machine, precision), rows in own.groupby(["machine", "precision"], sort=False):
-        ceiling = rows["ceiling_flops_per_second"].max()
-        if pd.isna(ceiling):
-            continue
-        largest = copies[copies["machine"] == machine].sort_values("size", key=lambda size: size.astype(int))
-        slope = None if largest.empty else float(largest.iloc[-1]["value"])
+    for roof in roofs(data):
+        machine, precision = roof["machine"], roof["precision"]
+        ceiling, slope = roof["flops_per_second"], roof["bytes_per_second"]
         ridge = ceiling / slope if slope else low
         x = [min(low, ridge / 4), ridge, max(high, ridge * 4)]
         yield go.Scatter(
             x=x if slope else x[1:], y=[slope * x[0], ceiling, ceiling] if slope else [ceiling] * 2, mode="lines",
             name=f"{machine} {precision} roof", hoverinfo="name",
-            line={"color": styles.colours.get(str(machine)), "dash": styles.dashes.get(str(precision)), "width": 1},
-            meta={"machine": str(machine), "precision": str(precision)},
+            line={"color": styles.colours.get(machine), "dash": styles.dashes.get(precision), "width": 1},
+            meta={"machine": machine, "precision": precision},
         )  # fmt: skip
+
+
+def roofs(data: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of each machine and precision that a net ran with: the best FLOP/s, and the bytes/s of its slowest memory."""
+    copies = data[data["operation"].isin(["copy", "triad"]) & (data["status"] == "measured")]
+    own = nets(data)
+    found = []
+    for (machine, precision), rows in own.groupby(["machine", "precision"], sort=False):
+        ceiling = rows["ceiling_flops_per_second"].max()
+        if not pd.isna(ceiling):
+            largest = copies[copies["machine"] == machine].sort_values("size", key=lambda size: size.astype(int))
+            slope = None if largest.empty else float(largest.iloc[-1]["value"])
+            found.append({"machine": str(machine), "precision": str(precision), "flops_per_second": float(ceiling),
+                          "bytes_per_second": slope})  # fmt: skip
+    return found
 
 
 def energy(data: pd.DataFrame, styles: Styles) -> Figure | None:
@@ -270,13 +253,13 @@ def _advised(found: Advice, architecture: str, mode: str, objective: str) -> dic
     }  # fmt: skip
 
 
-def silent(drawn: Iterable[Figure], data: pd.DataFrame) -> list[str]:
-    """Why questions that a reader would expect have no figure, a line each."""
+def silent(drawn: Iterable[Figure], data: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    """Why questions that a reader would expect have no answer, a line each."""
     there = {figure.id for figure in drawn}
-    machines = data["machine"].nunique()
+    own = nets(data)
+    there |= {"toggles"} if len(table) else set()
+    there |= {"roofline"} if own["operator_intensity"].notna().any() else set()
     why = {
-        "winners": "Which machine is faster? No case was measured on two machines." if machines > 1
-        else "Which machine is faster? These are results of one.",
         "toggles": "What does each setting buy? No two cases differ in one setting alone.",
         "roofline": "What bounds each net? No net here has its bytes counted, or none was measured.",
         "energy": "What does an image cost in energy? No joules were counted.",
@@ -287,12 +270,20 @@ def silent(drawn: Iterable[Figure], data: pd.DataFrame) -> list[str]:
     return [text for name, text in why.items() if name not in there]
 
 
-def all_of(data: pd.DataFrame, table: pd.DataFrame, winners: pd.DataFrame, styles: Styles) -> list[Figure]:
+def trade_offs(data: pd.DataFrame, table: pd.DataFrame, styles: Styles) -> list[Figure]:
+    """What speed costs in waiting, energy, money, and steps of compiling; those that have something to show."""
+    found = (
+        energy(data, styles), *(pareto(data, styles, which) for which in PARETO), break_even(table, styles),
+        crossover(data, styles), interactions(table, data, styles),
+    )  # fmt: skip
+    return [figure for figure in found if figure is not None]
+
+
+def all_of(data: pd.DataFrame, table: pd.DataFrame, reference: str, styles: Styles) -> list[Figure]:
     """Those that have something to show, in the order in which a person asks."""
     found: Sequence[Figure | None] = (
-        who_wins(winners, styles), throughput(data, styles), latency(data, styles), settings(table, styles),
-        setting_map(table), interactions(table, data, styles), memory(data, styles), roofline(data, styles),
-        energy(data, styles), *(pareto(data, styles, which) for which in PARETO), break_even(table, styles),
-        crossover(data, styles), advice(data),
+        *all_relative(data, reference), throughput(data, styles), latency(data, styles), settings(table, styles),
+        setting_map(table), memory(data, styles), roofline(data, styles), *trade_offs(data, table, styles),
+        advice(data),
     )  # fmt: skip
     return [figure for figure in found if figure is not None]

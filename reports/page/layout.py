@@ -1,8 +1,7 @@
 """`dlhw report`: one HTML file that needs no network, made of frames and figures."""
 
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -10,65 +9,126 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis import dataset, findings
+from reports.analysis import findings
 from reports.analysis.compare import differences
 from reports.analysis.dataset import Dataset
-from reports.page import figures, figures_gate, figures_hardware
+from reports.analysis.relative import systems
+from reports.page import figures
 from reports.page.figures_gate import GateFile
-from reports.page.plots import KEYS, Figure, styles_for
+from reports.page.payload import packed, payload
+from reports.page.plots import styles_for
+from reports.page.sections import SECTIONS, Material
 from reports.references.published import PUBLISHED
 from suites import units
 
-SCALES: Mapping[str, tuple[str, float]] = {
-    "seconds": ("ms", 1e3), "bytes": ("MiB", 2**-20), "flops_per_second": ("GFLOP/s", 1e-9),
-    "bytes_per_second": ("GB/s", 1e-9),
-}  # fmt: skip
-"""How a column's name ends -> the unit of the page's tables, and the factor."""
-DIGITS = 5
 MOST_ROWS = 20_000
 """Beyond it the page holds what is fastest of each net and setting, and says so."""
-TABLE_COLUMNS = (
-    "machine", "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
-    "device", "threads", "status", "reason", "images_per_second", "median_seconds", "low_seconds", "high_seconds",
-    "half_width", "launches", "peak_bytes", "flops_per_second", "noisy",
+SCRIPTS = (
+    "data", "format", "relative", "curves", "choice", "draw", "tables", "chooser", "view_relative", "view_settings",
+    "view_net", "view_compare", "view_figures", "main",
 )  # fmt: skip
+"""The page's own modules, each after those that it imports."""
 
 
-def render(data: Dataset, title: str, gates: Sequence[GateFile] = ()) -> str:
-    """The page as text; of results, of gates, or of both."""
+def render(data: Dataset, title: str, gates: Sequence[GateFile] = (), *, address: str = "") -> str:
+    """The page as text; of results, of gates, or of both.
+
+    Args:
+        address: what is chosen where the page's own address says nothing, as `a=box&b=card`.
+    """
     from jinja2 import Environment, PackageLoader
 
     shown, note = _limited(data.cases)
-    settings = data.settings if not note else _of_shown(data.settings, shown)
-    styles = styles_for(shown)
+    pairs = data.settings if not note else _of_shown(data.settings, shown)
     sentences, claims = findings.of_results(data.files)
-    drawn = figures_gate.figures(gates)
-    if not shown.empty:
-        drawn += figures.all_of(shown, settings, dataset.winners(shown, data.reference), styles)
-        drawn += figures_hardware.curves(shown, styles, {item["operation"]: item["text"] for item in sentences})
+    part = Dataset(data.files, shown, pairs, data.reference)
+    material = Material(part, gates, styles_for(shown), {item["operation"]: item["text"] for item in sentences})
+    drawn = {section.id: section.draw(material) for section in SECTIONS if section.draw}
+    differing = _differences(data)
+    nets = bool(len(shown)) and bool((shown["kind"] == "net").any())
     page = Environment(loader=PackageLoader("reports.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("page.html.j2").render(
         title=title,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         note=note,
+        address=address,
+        cards=cards(data),
         coverage=coverage(data.cases),
-        figures=drawn,
-        silent=[] if shown.empty else figures.silent(drawn, shown),
+        nets=nets,
+        measures=_measures(shown),
+        sections=[each for each in SECTIONS if (nets or not each.of_nets) and (drawn.get(each.id) or not each.draw)
+                  and (len(shown) or each.draw)],
+        silent=figures.silent([each for own in drawn.values() for each in own], shown, pairs) if nets else [],
         claims=claims,
-        published=[] if shown.empty else PUBLISHED,
+        published=PUBLISHED if nets else [],
         machines=[*map(_machine, data.files), *({"file": gate.path.name, "facts": gate.facts} for gate in gates)],
-        differences=_differences(data),
-        payload=_payload(shown, drawn),
-        plotly=_bundled("plotly-cartesian.min.js"),
-        script=_bundled("page.js"),
-        style=_bundled("page.css"),
-    )
+        differences=differing,
+        payload=packed(payload(part, shown, pairs, drawn, differing)),
+        plotly=packed(_bundled("plotly-cartesian.min.js")),
+        vendor=packed(_bundled("vendor.min.js")),
+        script=script(),
+        style=_bundled("vendor.min.css") + _bundled("page.css"),
+    )  # fmt: skip
+
+
+def script() -> str:
+    """The page's own modules as one script: their imports and exports are within it, and fall away."""
+    folder = resources.files("reports.page") / "scripts"
+    text = "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    text = re.sub(r"^import [^;]*;\n|^export \{[^}]*\};\n|^export ", "", text, flags=re.M)
+    return f'"use strict";\n{{\n{text}}}\n'.replace("</script", "<\\/script")
 
 
 def _bundled(name: str) -> str:
-    """A file beside the template. `</script>` in it would end the script that it is in."""
-    text = (resources.files("reports.page") / "templates" / name).read_text(encoding="utf-8")
-    return text.replace("</script", "<\\/script")
+    """A file beside the template."""
+    return (resources.files("reports.page") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _measures(cases: pd.DataFrame) -> list[tuple[str, str]]:
+    """By what systems can be compared here."""
+    found = [("speed", "speed")]
+    found += [("dollar", "per dollar")] if cases["dollars_per_million"].notna().any() else []
+    return found + ([("joule", "per joule")] if cases["images_per_joule"].notna().any() else [])
+
+
+def cards(data: Dataset) -> list[dict[str, Any]]:
+    """What a reader should know of each system before its numbers."""
+    hosts: Mapping[str, Mapping[str, Any]] = {str(file.common["file"]): file.host for file in data.files}
+    found = []
+    for system, own in data.cases.groupby(systems(data.cases), sort=False) if len(data.cases) else ():
+        host = next((hosts[str(file)] for file in own["file"].unique() if hosts.get(str(file))), {})
+        measured = own[own["status"] == "measured"]
+        found.append({"system": system, "lines": list(filter(None, _card(own, measured, host)))})
+    return found
+
+
+def _card(own: pd.DataFrame, measured: pd.DataFrame, host: Mapping[str, Any]) -> list[str]:
+    models = ", ".join(sorted({str(name) for name in own["device_model"].dropna()}))
+    cores, memory = host.get("cores"), host.get("memory_bytes")
+    body = ", ".join(filter(None, [f"{cores} cores" if cores else "", units.octets(memory) if memory else ""]))
+    torch = ", ".join(sorted({str(name) for name in own["torch"].dropna()}))
+    return [models, body, f"torch {torch}" if torch else "", _reaches(measured), _known(own, measured)]
+
+
+def _reaches(measured: pd.DataFrame) -> str:
+    """The largest share of its own roof."""
+    own = measured[measured["share_of_ceiling"].notna()]
+    if own.empty:
+        return ""
+    best = own.sort_values("share_of_ceiling", kind="stable").iloc[-1]
+    return f"reaches {units.percent(best['share_of_ceiling'])} of its own roof ({best['architecture']} {best['mode']})"
+
+
+def _known(own: pd.DataFrame, measured: pd.DataFrame) -> str:
+    """How well."""
+    noisy = int((measured["noisy"].fillna("") != "").sum())
+    without = int(measured["half_width"].isna().sum())
+    words = [f"{len(measured):,} cases"] + ([f"{rest:,} not measured"] if (rest := len(own) - len(measured)) else [])
+    words += [f"{noisy:,} disturbed"] if noisy else []
+    words += ["imported, no intervals"] if without == len(measured) and without else []
+    if without < len(measured):
+        words.append(f"\u00b1{units.percent(_median(measured['half_width']))} in the middle")
+    return ", ".join(words)
 
 
 def _limited(cases: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -131,91 +191,3 @@ def _machine(file: Any) -> dict[str, Any]:
 def _differences(data: Dataset) -> list[tuple[str, tuple[str, ...]]]:
     """Facts that are not the same in all files."""
     return differences([Path(file.common["file"]) for file in data.files]) if len(data.files) > 1 else []
-
-
-def _payload(cases: pd.DataFrame, drawn: Sequence[Figure]) -> str:
-    """All data of the page, once: columns of each data set; for each figure its plot, its rows and its columns."""
-    sets: dict[str, pd.DataFrame] = {"cases": cases}
-    shown: list[tuple[str, str, tuple[str, ...], Figure | None]] = [("cases-table", "cases", TABLE_COLUMNS, None)]
-    for figure in drawn:
-        own = (set(figure.columns) | _plotted(figure)) - set(cases.columns)
-        name = (figure.share or figure.id) if own else "cases"
-        sets.setdefault(name, figure.data)
-        shown.append((figure.id, name, figure.columns, figure))
-    needed: dict[str, set[str]] = {name: set(KEYS) for name in sets}
-    for _, name, columns, drawing in shown:
-        needed[name] |= set(columns) | _plotted(drawing)
-    text = json.dumps(
-        {
-            "keys": KEYS,
-            "data": {name: _columns(frame, needed[name]) for name, frame in sets.items()},
-            "scales": _scales(set().union(*needed.values())),
-            "figures": [
-                {"id": id_, "data": name, "columns": columns, "rows": _rows(drawing, sets[name]),
-                 "plot": _plot(drawing, sets[name])}
-                for id_, name, columns, drawing in shown
-            ],
-        },
-        allow_nan=False, separators=(",", ":"),
-    )  # fmt: skip
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _plotted(figure: Figure | None) -> set[str]:
-    if figure is None or figure.plot is None:
-        return set()
-    metas = [trace.meta for trace in figure.plot.data if trace.meta and "rows" in trace.meta]
-    return {meta[name] for meta in metas for name in ("x", "y", "z", "low", "high", "text") if meta.get(name)}
-
-
-def _rows(figure: Figure | None, frame: pd.DataFrame) -> list[int] | None:
-    """Places of the figure's rows in `frame`; None for all of them."""
-    if figure is None or figure.data is frame:
-        return None
-    return [int(place) for place in frame.index.get_indexer(figure.data.index)]
-
-
-def _columns(frame: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
-    """Numbers with five digits; texts as a list of the different ones and their places in it."""
-    found: dict[str, Any] = {}
-    for name in frame.columns:
-        if name not in names or name == "id":  # the page puts an id together of the axes
-            continue
-        column = frame[name]
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            found[str(name)] = [_rounded(value) for value in column]
-        else:
-            codes, texts = pd.factorize(column.astype("string"))
-            found[str(name)] = {"codes": codes.tolist(), "texts": [str(text) for text in texts]}
-    return found
-
-
-def _rounded(value: Any) -> float | int | None:
-    if pd.isna(value) or not math.isfinite(value):
-        return None
-    if float(value).is_integer() and abs(value) < 2**53:
-        return int(value)
-    return float(f"{value:.{DIGITS}g}")
-
-
-def _scales(columns: Iterable[str]) -> dict[str, tuple[str, float]]:
-    """Column -> (unit, factor) of the tables."""
-    found = {}
-    for name in columns:
-        ending = next((ending for ending in sorted(SCALES, key=len, reverse=True) if name.endswith(ending)), None)
-        if ending:
-            found[name] = SCALES[ending]
-    return found
-
-
-def _plot(figure: Figure | None, frame: pd.DataFrame) -> dict[str, Any] | None:
-    """The plot without its numbers where they are columns of `frame` anyway; rows by their position in it."""
-    if figure is None or figure.plot is None:
-        return None
-    found = json.loads(figure.plot.to_json())
-    for trace in found["data"]:
-        if "rows" in (trace.get("meta") or {}):
-            trace["meta"]["rows"] = frame.index.get_indexer(trace["meta"]["rows"]).tolist()
-            for name in ("x", "y", "z", "text", "error_x", "error_y"):
-                trace.pop(name, None)
-    return dict(found)

@@ -65,12 +65,22 @@ def load(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
         DlhwError: a file cannot be read, or holds no results of dlhw; the text names it.
     """
     chosen = [paths] if isinstance(paths, str | Path) else list(paths)
-    rows = [row for path in chosen for row in _rows(Path(path))]
+    return tabulate([results(Path(path)) for path in chosen])
+
+
+def tabulate(files: Sequence["Results"]) -> pd.DataFrame:
+    """The same of files that have been read.
+
+    Raises:
+        DlhwError: a case is damaged.
+    """
+    rows = [row for file in files for row in _rows(file)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     try:
         return frame.astype({column: _dtype(column) for column in COLUMNS})
     except (TypeError, ValueError) as error:
-        raise DlhwError(f"{', '.join(map(str, chosen))}: a case in it is damaged ({error})") from error
+        names = ", ".join(str(file.common["file"]) for file in files)
+        raise DlhwError(f"{names}: a case in it is damaged ({error})") from error
 
 
 def _dtype(column: str) -> str:
@@ -176,9 +186,8 @@ def damage_named(path: Path) -> Iterator[None]:
         raise DlhwError(f"{path}: a case in it is damaged ({type(error).__name__}: {error})") from error
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    found = results(path)
-    with damage_named(path):
+def _rows(found: Results) -> list[dict[str, Any]]:
+    with damage_named(Path(found.common["file"])):
         return [
             {**part.common, "device_model": part.models.get(record.case.get("device", "")), **row(record)}
             for part in by_machine(found)

@@ -182,3 +182,8 @@ def test_a_metric_has_its_unit(name, value, text):
 @pytest.mark.parametrize(("value", "text"), [(20304.0, "20,304"), (1.234, "1.23"), (0.0, "0"), (None, "-")])
 def test_a_plain_number(value, text):
     assert units.number(value) == text
+
+
+def test_a_number_has_its_interval_beside_it_where_that_is_known():
+    assert units.spread(1.234, 1.2, 1.2678) == "1.23 [1.20, 1.27]"
+    assert units.spread(1.234, None, None) == "1.23"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,9 +10,9 @@ from typer.testing import CliRunner
 
 from bench.records.record import Flops, Memory, Traffic
 from reports.analysis import dataset
-from reports.analysis.dataset import WINNER_COLUMNS, winners
+from reports.analysis.relative import relative
 from reports.cli import app
-from reports.page import figures, figures_hardware
+from reports.page import figures, figures_hardware, figures_relative, publish
 from reports.page.plots import DASHES, styles_for
 from suites.errors import DlhwError
 from tests.support.samples import LENET, compiled, ended, measured, micro, results
@@ -92,45 +93,32 @@ def test_the_reference_is_the_machine_that_shares_most(load):
     assert load(machines, reference="odd").reference == "odd"
 
 
-def by_name(table):
-    return table.set_index("machine").to_dict("index")
+def test_relative_performance_is_a_bar_a_system(load):
+    found = relative(load({"a": [net(0.004, 0.1)], "b": [net(0.002, 0.1)]}).cases, reference="a")
+    figure = figures_relative.relative_performance(found)
+    bar = figure.plot.data[0]
+    assert (list(bar.y), list(bar.x)) == (["b", "a"], [pytest.approx(2), 1.0])
+    half = math.log(1.1 / 0.9) / math.sqrt(2)
+    assert list(bar.error_x.array) == [pytest.approx(2 * (math.exp(half) - 1)), 0.0]
+    assert figure.finding == found.finding
 
 
-def test_the_winner_is_a_geometric_mean_over_common_cases(load):
-    sizes = (1, 2)
-    found = load({
-        "slow": [net(s, batch_size=b) for b, s in zip(sizes, (0.004, 0.008), strict=True)] + [net(9.0, batch_size=99)],
-        "fast": [net(s, batch_size=b, noisy=("busy",)) for b, s in zip(sizes, (0.001, 0.004), strict=True)],
-    })  # fmt: skip
-    row = by_name(winners(found.cases, "slow"))["fast"]
-    assert row["ratio"] == pytest.approx(math.sqrt(4 * 2))
-    assert (row["cases"], row["of_cases"], row["noisy"]) == (2, 2, 2)
-    assert (row["ratio_low"], row["ratio_high"]) == (pytest.approx(row["ratio"]), pytest.approx(row["ratio"]))
-
-
-def test_the_interval_of_a_mean_shrinks_with_its_cases(load):
-    sizes = (1, 2, 4, 8)
-    found = load({name: [net(s, 0.1, batch_size=b) for b in sizes] for name, s in (("a", 0.004), ("b", 0.002))})
-    row = by_name(winners(found.cases, "a"))["b"]
-    half = math.log(1.1 / 0.9) / 2 * math.sqrt(2 * len(sizes)) / len(sizes)
-    assert row["ratio_high"] == pytest.approx(2 * math.exp(half))
-    assert row["ratio_low"] == pytest.approx(2 * math.exp(-half))
-
-
-def test_a_mean_over_what_has_no_interval_has_none(load):
-    found = load({"a": [net(0.004)], "b": [measured(LENET, (0.002,))]})
-    assert by_name(winners(found.cases, "a"))["b"]["ratio_low"] is None
-    assert figures.who_wins(winners(found.cases, "a"), styles_for(found.cases)).finding == (
-        "b is 2.00 times as fast as a in inference fp32 contiguous eager, over 1 cases that both have measured."
+def test_machines_without_a_common_case_are_not_compared(load):
+    found = load({"a": [net(0.004)], "b": [net(0.004, batch_size=9)]})
+    assert [figure.id for figure in figures_relative.all_relative(found.cases, "a")] == ["relative-inference-best"]
+    assert "What does each setting buy? No two cases differ in one setting alone." in figures.silent(
+        [], found.cases, found.settings
     )
 
 
-def test_machines_without_a_common_case_have_no_winner(load):
-    found = load({"a": [net(0.004)], "b": [net(0.004, batch_size=9)]})
-    table = winners(found.cases, "a")
-    assert (len(table), tuple(table.columns)) == (0, WINNER_COLUMNS)
-    assert figures.who_wins(table, styles_for(found.cases)) is None
-    assert "Which machine is faster? No case was measured on two machines." in figures.silent([], found.cases)
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium, which README names as optional for tests")
+def test_pictures_are_pictures(load, tmp_path, monkeypatch):
+    pytest.importorskip("kaleido", reason="needs kaleido, which is optional")
+    monkeypatch.setenv("BROWSER_PATH", shutil.which("chromium"))
+    found = figures_relative.relative_performance(relative(load({"a": [net(0.004)], "b": [net(0.002)]}).cases))
+    assert publish._picture(found, "png", tmp_path / "new")
+    assert (tmp_path / "new" / f"{found.id}.png").read_bytes().startswith(b"\x89PNG")
+    assert not publish._picture(replace(found, plot=None), "png", tmp_path)
 
 
 def test_toggles_are_pairs_that_differ_in_one_setting(load):
@@ -229,8 +217,10 @@ def test_the_roofline_has_points_roofs_and_classes(load):
 def test_every_trace_names_rows_that_exist_and_shows_their_numbers(load):
     found = load({name: [net(0.001 * b * s, batch_size=b, precision=p) for b in (1, 2, 4) for p in ("fp32", "bf16")]
                   for name, s in (("a", 1), ("b", 2))})  # fmt: skip
-    drawn = figures.all_of(found.cases, found.settings, winners(found.cases, found.reference), styles_for(found.cases))
-    assert {"winners", "throughput", "latency", "toggles", "memory", "advice"} <= {figure.id for figure in drawn}
+    drawn = figures.all_of(found.cases, found.settings, found.reference, styles_for(found.cases))
+    assert {"relative-inference-same", "throughput", "latency", "toggles", "memory", "advice"} <= {
+        figure.id for figure in drawn
+    }
     for figure in drawn:
         assert set(figure.columns) <= set(figure.data.columns), figure.id
         for trace in figure.plot.data if figure.plot else ():

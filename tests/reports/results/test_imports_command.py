@@ -116,13 +116,13 @@ def test_one_machine_in_several_files_is_one_machine(command, tmp_path):
 
 def test_the_page_has_the_machines_of_one_file(command, timm_files, tmp_path, monkeypatch, capsys):
     from reports.analysis import dataset
+    from reports.analysis.relative import relative
 
     command("import", "timm", *timm_files, "-o", tmp_path / "all.json")
     found = dataset.load([tmp_path / "all.json"], names={}, prices={}, reference="rtx3090")
     assert list(dict.fromkeys(found.cases["machine"])) == ["rtx4090", "rtx3090"]
-    assert dataset.winners(found.cases, "rtx3090")[["machine", "ratio", "cases"]].to_numpy().tolist() == [
-        ["rtx4090", 1.0, 2]
-    ]  # fmt: skip
+    compared = relative(found.cases, reference="rtx3090").table
+    assert compared[["system", "ratio", "cases"]].to_numpy().tolist() == [["rtx3090", 1.0, 2], ["rtx4090", 1.0, 2]]
     dlhw(monkeypatch, "report", tmp_path / "all.json", "-o", tmp_path / "p.html")
     assert "4 cases of 2 machines" in capsys.readouterr().out
     assert command("report", tmp_path / "all.json", "--name", f"{tmp_path / 'all.json'}=x")[0] == 2

@@ -1,0 +1,3 @@
+declare const Plotly: any;
+declare const Tabulator: any;
+declare const TomSelect: any;

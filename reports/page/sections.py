@@ -1,0 +1,71 @@
+"""The page's sections, in the order in which a person asks: a line each.
+
+A section without figures is drawn in the browser for what is chosen (`VIEWS` in scripts/main.js); one with figures
+shows what functions of frames have drawn, as far as its rows are chosen.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.analysis.dataset import Dataset
+from reports.page import figures, figures_gate, figures_hardware
+from reports.page.figures_gate import GateFile
+from reports.page.plots import Figure, Styles
+
+
+@dataclass(frozen=True)
+class Material:
+    """What figures are made of.
+
+    Attributes:
+        sentences: operation -> what `bench.records.findings` says of it.
+    """
+
+    data: Dataset
+    gates: Sequence[GateFile]
+    styles: Styles
+    sentences: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section.
+
+    Attributes:
+        short: for the navigation.
+        draw: its figures; None where the browser draws it.
+        of_nets: shown only where nets were measured.
+    """
+
+    id: str
+    title: str
+    short: str
+    unfolded: bool = True
+    draw: Callable[[Material], list[Figure]] | None = None
+    of_nets: bool = True
+
+
+def _gates(material: Material) -> list[Figure]:
+    return figures_gate.figures(material.gates)
+
+
+def _trade_offs(material: Material) -> list[Figure]:
+    return figures.trade_offs(material.data.cases, material.data.settings, material.styles)
+
+
+def _hardware(material: Material) -> list[Figure]:
+    return figures_hardware.curves(material.data.cases, material.styles, material.sentences)
+
+
+SECTIONS = (
+    Section("gate", "Is head slower?", "Gate", draw=_gates, of_nets=False),
+    Section("relative", "Which is faster, and by how much?", "Which is faster"),
+    Section("best", "What should each net run with?", "Best settings"),
+    Section("net", "One net in detail", "One net"),
+    Section("compare", "Two systems, net by net", "Compare two"),
+    Section("settings", "What does each setting buy?", "Settings"),
+    Section("size", "How does speed follow size?", "Speed and size"),
+    Section("trade-offs", "What does speed cost?", "Trade-offs", unfolded=False, draw=_trade_offs),
+    Section("hardware", "What can the hardware itself do?", "Hardware", unfolded=False, draw=_hardware, of_nets=False),
+    Section("cases", "All cases", "All cases", unfolded=False, of_nets=False),
+)
