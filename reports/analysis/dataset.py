@@ -70,7 +70,7 @@ def load(
     data = frames.tabulate(files)
     if data.empty:
         raise DlhwError(f"{', '.join(map(str, paths))}: nothing in it, neither measured nor not")
-    data = _with_predictions(data, paths)
+    data = _with_predictions(data)
     data["machine"] = _machines(data, names)
     data = data.drop_duplicates(["machine", "device", "id"], keep="last", ignore_index=True)
     data = pd.concat([data, _analysed(files, data)], axis=1)
@@ -83,33 +83,19 @@ def load(
     return Dataset(files, data, settings, reference or _most_shared(data, machines))
 
 
-PREDICTED = {"median_seconds": "median_seconds", "low_seconds": "low", "high_seconds": "high"}
-"""Column -> what an outcome's `prediction` calls it."""
+PREDICTED = {
+    "median_seconds": "predicted_seconds",
+    "low_seconds": "predicted_low_seconds",
+    "high_seconds": "predicted_high_seconds",
+}
+"""Column that a figure draws -> where a prediction of it stands."""
 
 
-def _with_predictions(data: pd.DataFrame, paths: Iterable[Path]) -> pd.DataFrame:
-    """With a column `predicted`: whether a case that was not measured has times that were predicted.
-
-    Raises:
-        DlhwError: a prediction is damaged.
-    """
-    known: dict[tuple[str, str], Any] = {}
-    for path in paths:
-        if b'"prediction"' in path.read_bytes():
-            with frames.damage_named(path):
-                outcomes = frames.read(path).get("outcomes", ())
-                known |= {(str(path), each["id"]): each["prediction"] for each in outcomes if each.get("prediction")}
-    found = data.assign(predicted=False)
-    places = [
-        place for place, key in enumerate(data[["file", "id"]].itertuples(index=False, name=None)) if key in known
-    ]
-    for place in places:
-        row = found.index[place]
-        prediction = known[str(found.at[row, "file"]), str(found.at[row, "id"])]
-        with frames.damage_named(Path(str(found.at[row, "file"]))):
-            for column, name in PREDICTED.items():
-                found.loc[row, column] = float(prediction[name])
-        found.loc[row, "predicted"] = True
+def _with_predictions(data: pd.DataFrame) -> pd.DataFrame:
+    """With a column `predicted`: whether a case that was not measured has times that were predicted."""
+    found = data.assign(predicted=data["predicted_seconds"].notna() & data["median_seconds"].isna())
+    for column, source in PREDICTED.items():
+        found[column] = found[column].where(~found["predicted"], found[source])
     return found
 
 

@@ -132,7 +132,7 @@ def test_a_prediction_stands_where_nothing_was_measured(load, tmp_path):
     assert found.table["predicted"].tolist() == [1, 0]
     assert found.finding.endswith("at the same settings. Predicted, not measured: 1 of 4 cases.")
     assert ratios(relative(cases, way="best"))["b"] == pytest.approx(8 / 0.002 / (16 / 0.004))  # the measured one
-    del data["outcomes"][0]["prediction"]["low"]
+    data["outcomes"][0]["prediction"]["low"] = "much"
     (tmp_path / "b.json").write_text(json.dumps(data))
     with pytest.raises(DlhwError, match=r"b\.json: a case in it is damaged"):
         dataset.load([tmp_path / "b.json"], names={}, prices={}, reference=None)
