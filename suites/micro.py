@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
-from suites.case import CompileMode, Precision, one_of
+from suites.case import UNCOMPILED, CompileMode, Precision, one_of
 from suites.errors import DlhwError, did_you_mean
 
 Needs = Literal["any", "cpu", "accelerator"]
@@ -142,6 +142,15 @@ class Micro:
     def compile_mode(self) -> CompileMode:
         """What torch.compile is asked for."""
         return "default" if self.variant == "compiled" else "eager"
+
+    @property
+    def compiles(self) -> bool:
+        """Whether torch.compile is asked for."""
+        return self.compile_mode not in UNCOMPILED
+
+    @property
+    def power_limit(self) -> None:
+        """None: it has whatever limit the device has."""
 
     @property
     def processes(self) -> int:

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from suites.architectures import default_input_shape
-from suites.axes import AXES, MICRO_AXES, SELECTING, Axes, Machine, MicroAxes, devices_of, threads_of
-from suites.case import Budget, Case
+from suites.axes import AXES, MICRO_AXES, SELECTING, Axes, Machine, MicroAxes, devices_of, settings_of, threads_of
+from suites.case import UNCOMPILED, Budget, Case
 from suites.cases import AnyCase
 from suites.errors import DlhwError, did_you_mean
 from suites.inputs import Input, OwnNet, Shape, Signature
@@ -30,6 +30,7 @@ _UNION_MEMBERS = (
     "literal['all']",
     "literal['own']",
     "literal['all','powers']",
+    "literal['default']",
 )  # pydantic's names, not the file's keys
 
 
@@ -135,7 +136,7 @@ class Suite:
     def compiles(self) -> bool:
         """Whether torch.compile is asked for."""
         modes = {mode for sweep in self.content.sweep for mode in sweep.compile_mode}
-        return bool(modes - {"eager"}) or any("compiled" in sweep.variant for sweep in self.content.micro)
+        return bool(modes - UNCOMPILED) or any("compiled" in sweep.variant for sweep in self.content.micro)
 
     def cases(self, machine: Machine) -> dict[AnyCase, Budget]:
         """Every case with its budget, batch sizes ascending within a configuration.
@@ -179,11 +180,12 @@ class Suite:
             sweep.architecture, sweep.image_size, sweep.mode, sweep.precision, sweep.memory_format,
             sweep.compile_mode, devices, threads, sorted(sweep.batch_size),
         ):  # fmt: skip
-            yield Case(
-                architecture=name, input_shape=self._input_shape(name, size), mode=mode, batch_size=batch_size,
-                precision=precision, memory_format=memory_format, compile_mode=compile_mode, device=device,
-                threads=count, signature=self._signature(name),
-            )  # fmt: skip
+            for searching, limit in settings_of(sweep, device, machine):
+                yield Case(
+                    architecture=name, input_shape=self._input_shape(name, size), mode=mode, batch_size=batch_size,
+                    precision=precision, memory_format=memory_format, compile_mode=compile_mode, device=device,
+                    threads=count, cudnn_benchmark=searching, power_limit=limit, signature=self._signature(name),
+                )  # fmt: skip
 
     def _signature(self, name: str) -> Signature:
         own = self.content.architectures.get(name)
@@ -213,7 +215,7 @@ def seconds_of(case: AnyCase, budget: Budget) -> float:
 
     The energy window counts on accelerators alone: few CPUs let anyone but root count theirs.
     """
-    compiling = 0.0 if case.compile_mode == "eager" else COMPILE_SECONDS
+    compiling = COMPILE_SECONDS if case.compiles else 0.0
     energy = 0.0 if case.device == "cpu" else budget.energy_seconds
     measuring = OVERHEAD_SECONDS + budget.warmup_seconds + budget.max_seconds + energy
     launch = min(measuring, budget.time_limit_seconds) + compiling

@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.controller.launcher import Launcher, preload_for
 from bench.controller.process import Worker
+from bench.machine import power
 from bench.records.journal import Journal, launched, read, reusable
 from bench.records.record import Outcome, Record, Status, fingerprint
 from suites.axes import Machine, impossible
@@ -191,6 +192,9 @@ def machine_of(environment: Mapping[str, Any]) -> Machine:
         devices=tuple(device["name"] for device in devices),
         threads=environment["host"]["cores"],
         tf32_devices=frozenset(device["name"] for device in devices if device.get("tf32")),
+        cudnn_devices=frozenset(device["name"] for device in devices if device.get("cudnn")),
+        graph_devices=frozenset(device["name"] for device in devices if device.get("graphs")),
+        power_limits=power.ranges(devices),
         compile_problems=environment["compile_problems"],
         unknown_architectures={**environment["unknown_architectures"], **environment.get("broken_architectures", {})},
     )

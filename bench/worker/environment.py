@@ -16,6 +16,7 @@ import torch
 
 from bench.machine import cgroup
 from bench.machine import host as machine
+from bench.worker.nets.graphs import module_of
 from suites.architectures import find
 from suites.errors import DlhwError
 
@@ -118,6 +119,8 @@ def _described(kind: str, index: int, name: str) -> dict[str, Any]:
         "memory_bytes": getattr(properties, "total_memory", None),
         "reason": None,
         "capability": None if major is None else f"{major}.{minor}",
+        "cudnn": kind == "cuda" and bool(torch.backends.cudnn.is_available()),
+        "graphs": module_of(name) is not None,
         "multiprocessors": getattr(properties, "multi_processor_count", None),
         "tf32": kind == "cuda" and torch.version.hip is None and major is not None and major >= 8,
     }

@@ -11,7 +11,9 @@ from bench.records.summary import Value
 from suites import units
 from suites.errors import DlhwError, did_you_mean
 
-SETTINGS = ("batch_size", "precision", "memory_format", "compile_mode", "threads", "device")
+SETTINGS = (
+    "batch_size", "precision", "memory_format", "compile_mode", "threads", "cudnn_benchmark", "power_limit", "device",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

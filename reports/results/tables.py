@@ -23,10 +23,15 @@ VALUES: dict[str, tuple[str, Callable[[Any], str], bool]] = {
     "p90_seconds": ("90th percentile", units.seconds, False),
     "p99_seconds": ("99th percentile", units.seconds, False),
     "latency_seconds": ("latency", units.seconds, False),
+    "images_per_joule": ("images/J", lambda value: units.rate(value, "img/J"), True),
+    "joules_per_image": ("J/image", units.joules, False),
+    "above_idle_joules_per_image": ("J/image above idle", units.joules, False),
+    "mean_power_watts": ("mean power", lambda value: units.rate(value, "W"), False),
     "compile_seconds": ("compile time", units.seconds, False),
     "relative_error": ("distance from fp64", units.error, False),
 }
 """Column -> (title, how it becomes text, whether more of it is better)."""
+ENERGY = ("mean_power_watts", "images_per_joule", "above_idle_joules_per_image")
 
 
 def constants(frame: pd.DataFrame) -> dict[str, Any]:
@@ -58,6 +63,8 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
     rate = "samples_per_second" if others else "images_per_second"
     columns = [
         *([rate, "flops_per_second", "peak_bytes"] if (frame["kind"] == "net").any() else []),
+        *(["latency_seconds"] if (frame["latency_seconds"].notna() & (frame["device"] != "cpu")).any() else []),
+        *[column for column in ENERGY if frame[column].notna().any()],
         "half_width",
     ]
     if (frame["launches"] > 1).any():

@@ -58,7 +58,7 @@ class MicroMeasurer:
                 torch.set_num_threads(case.threads)
                 if case.device != "cpu":
                     torch.accelerator.set_device_index(torch.device(case.device))
-                backends = workload.set_precision(case.precision)
+                backends = workload.set_precision(case.precision) | workload.set_cudnn_benchmark("off")
                 prepared = BUILDERS[case.operation](Order(case, self._events, closing, self._data_root))
             if once:
                 prepared.step()
