@@ -24,6 +24,7 @@ from suites.case import CompileMode, MemoryFormat, Mode, Precision, Toggle
 from suites.cases import AnyCase
 from suites.errors import did_you_mean
 from suites.micro import OPERATIONS, Micro, shape_problem
+from suites.sizes import Speed, follow
 
 _OWN_NET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -38,6 +39,7 @@ class Machine:
         tf32_devices: the devices whose matrix units know TF32.
         cudnn_devices: the devices whose convolutions are cuDNN's, or MIOpen's, which is switched the same way.
         graph_devices: the devices that can record what is launched, and replay it.
+        speeds: device -> what a probe found, where one was made.
         power_limits: device -> the least and the most watts that it can be limited to.
         compile_problems: device type -> why torch.compile cannot work there; absent where it can.
         unknown_architectures: name -> why it leads to no net.
@@ -48,6 +50,7 @@ class Machine:
     tf32_devices: frozenset[str] = frozenset()
     cudnn_devices: frozenset[str] = frozenset()
     graph_devices: frozenset[str] = frozenset()
+    speeds: Mapping[str, Speed] = field(default_factory=lambda: MappingProxyType({}))
     power_limits: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
     compile_problems: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     unknown_architectures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -277,3 +280,18 @@ def threads_of(values: Iterable[int | str], machine: Machine) -> tuple[int, ...]
         powers = (2**exponent for exponent in range(machine.threads.bit_length())) if value == "powers" else ()
         counts |= dict.fromkeys([*powers, machine.threads])
     return tuple(counts)
+
+
+def micros_of(block: MicroAxes, machine: Machine, *, follows_device: bool) -> Iterator[Micro]:
+    """A block's micro-benchmarks; where it follows devices, at sizes that suit each of known speed."""
+    devices = dict.fromkeys(name for pattern in block.device for name in devices_of(pattern, machine))
+    threads = threads_of(block.threads, machine)
+    most = max((count for count in threads if count <= machine.threads), default=min(threads))
+    for variant, precision, device, count in itertools.product(block.variant, block.precision, devices, threads):
+        speed = machine.speeds.get(device) if follows_device else None
+        for size in follow(block.operation, block.size, speed):
+            if device == "cpu" or count == most:  # the host's threads do nothing for an accelerator's operation
+                yield Micro(
+                    operation=block.operation, variant=variant, size=size, precision=precision, device=device,
+                    threads=count,
+                )  # fmt: skip

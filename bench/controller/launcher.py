@@ -47,14 +47,14 @@ class Launcher:
         self._idle: dict[str, Mapping[str, Any]] = {}
         self._broken: dict[str, tuple[str, str]] = {}
 
-    def describe(self, architectures: Sequence[str] = ()) -> dict[str, Any]:
-        """The machine, as the measuring process sees it.
+    def describe(self, architectures: Sequence[str] = (), *, speeds: bool = False) -> dict[str, Any]:
+        """The machine, as the measuring process sees it; with `speeds` how fast its accelerators are, roughly.
 
         Raises:
             DlhwError: it ended without an answer.
         """
         own = [name for name in architectures if is_own(name)]
-        result = self._describe([name for name in architectures if name not in own])
+        result = self._describe([name for name in architectures if name not in own], speeds=speeds)
         environment = result["environment"]
         if Operation.TRACE in result.get("operations", ()):
             self._trace(own, environment)
@@ -67,8 +67,9 @@ class Launcher:
         told = {name: result.get(name) for name in ("worker", "protocol")}
         return dict(environment, devices=devices, broken_architectures=broken, **told)
 
-    def _describe(self, architectures: Sequence[str]) -> Mapping[str, Any]:
-        reply = self._worker.request("describe", START_LIMIT_SECONDS, architectures=list(architectures))
+    def _describe(self, architectures: Sequence[str], *, speeds: bool = False) -> Mapping[str, Any]:
+        asked: dict[str, Any] = {"speeds": True} if speeds else {}  # which a worker of before does not know
+        reply = self._worker.request("describe", START_LIMIT_SECONDS, architectures=list(architectures), **asked)
         if reply.result is None or "environment" not in reply.result:
             raise DlhwError(f"the measuring process could not describe this machine:\n{reply.output}")
         return reply.result

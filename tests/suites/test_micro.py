@@ -314,7 +314,7 @@ def test_an_axis_of_both_redefines_it_in_both(load):
         (('precision = ["fp32", "bf16"]', 'precision = "fp64"'), 13, "'fp32', 'tf32'"),
         (('max_seconds = 2', 'max_secs = 2'), 15, "unknown key (did you mean 'max_seconds'?)"),
         (('"8x9x10"', '"8x9x10"]\nsise = ["8x9x10"'), 13, "micro.1.sise: unknown key (did you mean 'size'?); "
-                                                         f"allowed: {', '.join(MICRO_AXES)}, measure"),
+                                                         f"allowed: {', '.join(MICRO_AXES)}, follows_device, measure"),
         (('size = 64\n', 'size = [64, 0]\n'), 8, "ELEMENTS of stride should be greater than 0, not 0"),
         (('variant = ["rows", "columns"]\n', ''), 5, "stride has no variant ''; variants: step, rows, columns"),
         (('size = 64\n', 'size = true\n'), 8, "not true or false"),

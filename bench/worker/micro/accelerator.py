@@ -13,7 +13,7 @@ from bench.worker.micro.prepared import Order, Prepared
 from bench.worker.timing.clock import EnqueueClock
 
 QUEUED_SIDE = 1024
-"""Of the matrix products in a queue: longer than a launch, short enough for thousands of them."""
+"""Of the products in a queue, where the size says no other: longer than a launch, short enough for thousands."""
 OVERLAPPED_SIDE = 2048
 """Of the one beside a copy: about as long as that."""
 LAUNCHES = 100
@@ -125,8 +125,8 @@ def launch(order: Order) -> Prepared:
 def queue(order: Order) -> Prepared:
     """So many launches behind a long one: once the queue is full, a launch waits for a kernel to end."""
     device = device_of(order)
-    (launches,) = order.case.size
-    product = device.product(QUEUED_SIDE)
+    launches = order.case.size[-1]
+    product = device.product(_side(order, QUEUED_SIDE))
 
     def step() -> None:
         for _ in range(launches):
@@ -135,12 +135,17 @@ def queue(order: Order) -> Prepared:
     return Prepared(step, "seconds", launches, EnqueueClock(device.synchronise, alone=True))
 
 
+def _side(order: Order, usual: int) -> int:
+    """Of the products: as the size says, where it does."""
+    return order.case.size[0] if len(order.case.size) > 1 else usual
+
+
 def overlap(order: Order) -> Prepared:
     """Products, a copy from pinned memory, or both at once."""
     device = device_of(order)
-    (octets,) = order.case.size
+    octets = order.case.size[-1]
     source, target = device.buffer(octets, on_device=False, pinned=True), device.buffer(octets, on_device=True)
-    product = device.product(OVERLAPPED_SIDE)
+    product = device.product(_side(order, OVERLAPPED_SIDE))
 
     def both() -> None:
         with device.beside():
