@@ -99,9 +99,13 @@ def _too_many(case: AnyCase, kind: str, machine: Machine) -> str | None:
     """Why there are not enough cores, or devices, for the case's threads and processes."""
     if case.threads > machine.threads:
         return f"{case.threads} threads asked for, but this process may use {machine.threads} cores"
+    devices = sum(name.partition(":")[0] == kind for name in machine.devices)
+    if isinstance(case, Micro) and case.variant == "peer" and devices < 2:
+        return f"a copy to a peer needs a second {kind}"
     if case.processes == 1:
         return None
-    devices = sum(name.partition(":")[0] == kind for name in machine.devices)
+    if kind != "cpu" and not case.device.endswith(":0"):
+        return f"ranks take {kind}:0 and those after it: measured once, as {kind}:0's"
     places = machine.threads // case.threads if kind == "cpu" else devices
     if case.processes <= places:
         return None

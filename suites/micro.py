@@ -68,7 +68,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "transfer": Operation(
         question="How fast is data moved between host and device?", size=("bytes",), needs="accelerator",
-        variants=("h2d_pageable", "h2d_pinned", "d2h_pageable", "d2h_pinned", "d2d"),
+        variants=("h2d_pageable", "h2d_pinned", "d2h_pageable", "d2h_pinned", "d2d", "peer"),
     ),
     "launch": Operation(
         question="What does it cost to launch a kernel, and to wait for it?", size=("elements",),
@@ -80,7 +80,11 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "overlap": Operation(
         question="Can data move while the device computes?", size=("bytes",), needs="accelerator",
-        variants=("compute", "copy", "both"), sided=True,
+        variants=("compute", "copy", "both", "products"), sided=True,
+    ),
+    "cache": Operation(
+        question="What does it cost that data is not in the device's cache?", size=("bytes",), needs="accelerator",
+        variants=("warm", "flushed"),
     ),
     "all_reduce": Operation(
         question="How fast do processes add up their gradients?", size=("processes", "bytes"), parallel=True,

@@ -87,6 +87,14 @@ class Gpu:
             "pcie_max_width": self._ask("nvmlDeviceGetMaxPcieLinkWidth"),
         }
 
+    def settings(self) -> dict[str, Reading]:
+        """What an administrator may have set, beside the facts; `dlhw doctor` advises on it."""
+        return {
+            "applications_sm_clock_hertz": self._hertz("nvmlDeviceGetApplicationsClock", 1),
+            "ecc_pending": self._ask("nvmlDeviceGetEccMode").map(lambda modes: bool(modes[1])),
+            "uncorrected_ecc_errors": self._ask("nvmlDeviceGetTotalEccErrors", 1, 0),
+        }
+
     def state(self) -> dict[str, Reading]:
         """What changes from moment to moment."""
         utilisation = self._ask("nvmlDeviceGetUtilizationRates")

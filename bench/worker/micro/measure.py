@@ -10,7 +10,7 @@ import torch
 from bench.machine import host
 from bench.records.record import Outcome, Record, Status, Work
 from bench.worker.events import Events
-from bench.worker.micro import accelerator, compute, convergence, loader, memory, processes
+from bench.worker.micro import accelerator, caches, compute, convergence, loader, memory, processes
 from bench.worker.micro.prepared import Elsewhere, Order, Prepared
 from bench.worker.nets import workload
 from bench.worker.nets.measure import no_garbage_collection, sampling_of
@@ -33,6 +33,7 @@ BUILDERS: Mapping[str, Callable[[Order], Prepared | Elsewhere]] = {
     "launch": accelerator.launch,
     "queue": accelerator.queue,
     "overlap": accelerator.overlap,
+    "cache": caches.cache,
     "all_reduce": processes.all_reduce,
     "scaling": processes.scaling,
     "loader": loader.loader,
