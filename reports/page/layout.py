@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -29,7 +29,8 @@ MOST_ROWS = 20_000
 """Beyond it the page holds what is fastest of each net and setting, and says so."""
 TABLE_COLUMNS = (
     "machine", "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
-    "device", "threads", "status", "reason", "images_per_second", "median_seconds", "low_seconds", "high_seconds",
+    "device", "threads", "cudnn_benchmark", "power_limit",
+    "status", "reason", "images_per_second", "median_seconds", "low_seconds", "high_seconds",
     "half_width", "launches", "peak_bytes", "flops_per_second", "noisy",
 )  # fmt: skip
 
@@ -134,15 +135,23 @@ def _differences(data: Dataset) -> list[tuple[str, tuple[str, ...]]]:
     return differences([Path(file.common["file"]) for file in data.files]) if len(data.files) > 1 else []
 
 
+def _kept(cases: pd.DataFrame) -> Callable[[Iterable[str]], tuple[str, ...]]:
+    """Of columns those that tell something: axes that few devices have, and no case uses, do not."""
+    unused = set() if (cases["cudnn_benchmark"] == "on").any() else {"cudnn_benchmark"}
+    unused |= set() if cases["power_limit"].notna().any() else {"power_limit"}
+    return lambda columns: tuple(name for name in columns if name not in unused)
+
+
 def _payload(cases: pd.DataFrame, drawn: Sequence[Figure]) -> str:
     """All data of the page, once: columns of each data set; for each figure its plot, its rows and its columns."""
     sets: dict[str, pd.DataFrame] = {"cases": cases}
-    shown: list[tuple[str, str, tuple[str, ...], Figure | None]] = [("cases-table", "cases", TABLE_COLUMNS, None)]
+    kept = _kept(cases)
+    shown: list[tuple[str, str, tuple[str, ...], Figure | None]] = [("cases-table", "cases", kept(TABLE_COLUMNS), None)]
     for figure in drawn:
         own = (set(figure.columns) | _plotted(figure)) - set(cases.columns)
         name = (figure.share or figure.id) if own else "cases"
         sets.setdefault(name, figure.data)
-        shown.append((figure.id, name, figure.columns, figure))
+        shown.append((figure.id, name, kept(figure.columns), figure))
     needed: dict[str, set[str]] = {name: set(KEYS) for name in sets}
     for _, name, columns, drawing in shown:
         needed[name] |= set(columns) | _plotted(drawing)

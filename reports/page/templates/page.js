@@ -26,6 +26,9 @@ function composed(set, row) {
   words.push(batch === null ? null : `b${batch}`);
   for (const name of ["precision", "memory_format", "compile_mode", "device"]) words.push(cell(set, name, row));
   words.push(threads === null ? null : `t${threads}`);
+  const watts = cell(set, "power_limit", row);
+  if (cell(set, "cudnn_benchmark", row) === "on") words.push("cudnn_benchmark");
+  words.push(watts === null ? null : `${watts}W`);
   return words.filter((word) => word !== null).join("-");
 }
 
