@@ -56,6 +56,10 @@ def limited(device: Mapping[str, Any], watts: float | None) -> Iterator[Limit]:
     if watts is None:
         yield Limit(device)
         return
+    if not device.get("uuid"):
+        yield Limit(device, watts, f"the power limit of {device['name']} is not to be had: no driver is known for it")
+        return
+    answer: dict[str, Any] = {}
     process = _start(device["uuid"], watts)
     try:
         answer = _line(process)

@@ -215,7 +215,7 @@ def row(record: Record) -> dict[str, Any]:
         "id": record.id,
         "kind": case.get("kind", "net"),
         **{axis: case.get(axis) for axis in AXES},
-        "cudnn_benchmark": None if case.get("kind") == "micro" else case.get("cudnn_benchmark", "off"),
+        "cudnn_benchmark": case.get("cudnn_benchmark", None if _unsaid_is_unknown(record) else "off"),
         "input_shape": _numbers(case, "input_shape"),
         "size": _numbers(case, "size"),
         "parameters": case.get("parameters"),
@@ -225,6 +225,11 @@ def row(record: Record) -> dict[str, Any]:
     for part in (_timing(record), _memory(record), _energy(record), _rest(record)):
         row |= part
     return row
+
+
+def _unsaid_is_unknown(record: Record) -> bool:
+    """Whether what a case does not say is not as by default: others' results, and what has no such axis."""
+    return record.case.get("kind") == "micro" or bool(_source(record))
 
 
 def _numbers(case: Mapping[str, Any], name: str) -> str | None:

@@ -102,7 +102,8 @@ def pivot(frame: pd.DataFrame, by: Sequence[str], value: str = "images_per_secon
     *down, across = by
     rows: dict[Any, dict[str, str]] = {}
     for key, group in frame.groupby(list(by), sort=False, dropna=False):
-        rows.setdefault(key[:-1], {})[units.UNKNOWN if pd.isna(key[-1]) else str(key[-1])] = _best(group, value)
+        last: Any = key[-1]
+        rows.setdefault(key[:-1], {})[units.UNKNOWN if pd.isna(last) else str(last)] = _best(group, value)
     index = pd.MultiIndex.from_tuples(rows, names=down) if down else pd.Index([VALUES[value][0]])
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     table = pd.DataFrame(

@@ -46,7 +46,7 @@ class Bench:
         self.data_root = data_root
         return self
 
-    def describe(self, architectures):
+    def describe(self, architectures, *, speeds=False):
         self.described = architectures
         return self.environment
 
