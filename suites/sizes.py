@@ -51,9 +51,12 @@ def _products(sizes: tuple[Size, ...], speed: Speed) -> list[Size]:
 
 
 def _convolutions(sizes: tuple[Size, ...], speed: Speed) -> list[Size]:
-    """As many images, a power of two, as let the largest kernel, 7 x 7, end in time."""
+    """As many images, a power of two, as let the largest kernel, 7 x 7, end in time; fewer channels if one does not."""
     chosen: list[Size] = []
-    for images, channels, pixels in sizes:
+    for images, wanted, pixels in sizes:
+        channels = wanted
+        while channels > 8 and 2 * (channels * 7 * pixels) ** 2 > 1.1 * speed.flops_per_second * STEP_SECONDS:
+            channels //= 2
         flops, octets = 2 * (channels * 7 * pixels) ** 2, 4 * channels * pixels**2
         most = min(speed.flops_per_second * STEP_SECONDS / flops, speed.memory_bytes / SHARE_OF_MEMORY / octets)
         chosen.append((max(1, min(4 * images, round(_power_of_two(most, 1)))), channels, pixels))

@@ -58,6 +58,14 @@ def test_whatever_the_device_a_step_ends_in_time_and_an_array_fits(speed):
                for side, launches in chosen("queue", speed))  # fmt: skip
 
 
+def test_a_convolution_has_fewer_channels_where_one_image_takes_too_long():
+    assert chosen("convolution", SLOW) == ((2, 16, 56), (2, 32, 28), (2, 64, 14))
+    limit = STEP_SECONDS * SLOW.flops_per_second * 1.11
+    assert all(
+        2 * images * (channels * 7 * pixels) ** 2 <= limit for images, channels, pixels in chosen("convolution", SLOW)
+    )
+
+
 @pytest.mark.parametrize("operation", RULES)
 def test_a_probe_that_scatters_by_a_tenth_mostly_chooses_the_same(operation):
     speeds = [replace(LAPTOP, flops_per_second=LAPTOP.flops_per_second * factor) for factor in (0.95, 1.0, 1.05)]
