@@ -1,7 +1,8 @@
 """The axes of a sweep, and why a combination of them cannot be measured on a machine."""
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -19,10 +20,11 @@ from pydantic import (
 )  # fmt: skip
 
 from suites.architectures import ARCHITECTURES, TORCHVISION
-from suites.case import CompileMode, MemoryFormat, Mode, Precision
+from suites.case import CompileMode, MemoryFormat, Mode, Precision, Toggle
 from suites.cases import AnyCase
 from suites.errors import did_you_mean
 from suites.micro import OPERATIONS, Micro, shape_problem
+from suites.sizes import Speed, follow
 
 _OWN_NET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -35,6 +37,10 @@ class Machine:
         devices: torch's names of the devices present, `cpu` first.
         threads: cores that this process may use.
         tf32_devices: the devices whose matrix units know TF32.
+        cudnn_devices: the devices whose convolutions are cuDNN's, or MIOpen's, which is switched the same way.
+        graph_devices: the devices that can record what is launched, and replay it.
+        speeds: device -> what a probe found, where one was made.
+        power_limits: device -> the least and the most watts that it can be limited to.
         compile_problems: device type -> why torch.compile cannot work there; absent where it can.
         unknown_architectures: name -> why it leads to no net.
     """
@@ -42,6 +48,10 @@ class Machine:
     devices: tuple[str, ...]
     threads: int
     tf32_devices: frozenset[str] = frozenset()
+    cudnn_devices: frozenset[str] = frozenset()
+    graph_devices: frozenset[str] = frozenset()
+    speeds: Mapping[str, Speed] = field(default_factory=lambda: MappingProxyType({}))
+    power_limits: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
     compile_problems: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     unknown_architectures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -57,18 +67,45 @@ def impossible(case: AnyCase, machine: Machine) -> str | None:
         return f"{case.device} has no TF32 (NVIDIA GPUs of compute capability 8.0 and above have)"
     if reason := _too_many(case, kind, machine):
         return reason
-    if case.compile_mode != "eager":
-        return machine.compile_problems.get(kind)
+    if reason := _not_graphed(case, machine) or _not_limited(case, machine):
+        return reason
+    return machine.compile_problems.get(kind) if case.compiles else None
+
+
+def _not_graphed(case: AnyCase, machine: Machine) -> str | None:
+    """Why steps cannot be replayed as a graph."""
+    if case.compile_mode != "cuda-graph":
+        return None
+    if case.device not in machine.graph_devices:
+        return f"{case.device} has no CUDA graphs"
+    if case.mode == "training" and case.precision == "amp_fp16":
+        return "GradScaler asks the device in every step whether gradients are finite, which no graph can"
     return None
+
+
+def _not_limited(case: AnyCase, machine: Machine) -> str | None:
+    """Why the device's power cannot be limited so."""
+    if case.power_limit is None:
+        return None
+    if case.device not in machine.power_limits:
+        return f"the power limit of {case.device} is not to be had: {WHO_LIMITS}"
+    least, most = machine.power_limits[case.device]
+    if least <= case.power_limit <= most:
+        return None
+    return f"{case.device} can be limited to {least:g} to {most:g} W, not {case.power_limit} W"
 
 
 def _too_many(case: AnyCase, kind: str, machine: Machine) -> str | None:
     """Why there are not enough cores, or devices, for the case's threads and processes."""
     if case.threads > machine.threads:
         return f"{case.threads} threads asked for, but this process may use {machine.threads} cores"
+    devices = sum(name.partition(":")[0] == kind for name in machine.devices)
+    if isinstance(case, Micro) and case.variant == "peer" and devices < 2:
+        return f"a copy to a peer needs a second {kind}"
     if case.processes == 1:
         return None
-    devices = sum(name.partition(":")[0] == kind for name in machine.devices)
+    if kind != "cpu" and not case.device.endswith(":0"):
+        return f"ranks take {kind}:0 and those after it: measured once, as {kind}:0's"
     places = machine.threads // case.threads if kind == "cpu" else devices
     if case.processes <= places:
         return None
@@ -98,8 +135,9 @@ def _known_architecture(name: str) -> str:
 
 AXES = (
     "architecture", "image_size", "mode", "precision", "memory_format", "compile_mode", "device", "threads",
-    "batch_size",
+    "cudnn_benchmark", "power_limit", "batch_size",
 )  # fmt: skip
+WHO_LIMITS = "NVIDIA's driver lets root set it, of whole GPUs whose model has such a limit"
 MICRO_AXES = ("operation", "variant", "size", "precision", "device", "threads")
 SELECTING = ("operation", "variant")
 """Axes of micro-benchmarks that a command line chooses from; the others it redefines."""
@@ -123,6 +161,8 @@ class Axes(BaseModel):
     compile_mode: tuple[CompileMode, ...] = ("eager",)
     device: tuple[Device, ...] = ("all",)
     threads: tuple[PositiveInt | Literal["all"], ...] = ("all",)
+    cudnn_benchmark: tuple[Toggle, ...] = ("off",)
+    power_limit: tuple[PositiveInt | Literal["default"], ...] = ("default",)
     batch_size: tuple[PositiveInt, ...] = (1,)
 
     @field_validator(*AXES, mode="before")
@@ -226,6 +266,14 @@ def devices_of(pattern: str, machine: Machine) -> tuple[str, ...]:
     return tuple(name for name in machine.devices if name.startswith(f"{pattern}:")) or (f"{pattern}:0",)
 
 
+def settings_of(axes: Axes, device: str, machine: Machine) -> Iterator[tuple[Toggle, int | None]]:
+    """Whether algorithms are searched for, and the power limit in watts: what the device lacks is not swept."""
+    searches: tuple[Toggle, ...] = axes.cudnn_benchmark if device in machine.cudnn_devices else ("off",)
+    limits = ("default",) if device == "cpu" else axes.power_limit
+    for searching, watts in itertools.product(searches, limits):
+        yield searching, watts if isinstance(watts, int) else None
+
+
 def threads_of(values: Iterable[int | str], machine: Machine) -> tuple[int, ...]:
     """`all` -> as many as there are cores; `powers` -> 1, 2, 4, ... and all."""
     counts: dict[int, None] = {}
@@ -236,3 +284,18 @@ def threads_of(values: Iterable[int | str], machine: Machine) -> tuple[int, ...]
         powers = (2**exponent for exponent in range(machine.threads.bit_length())) if value == "powers" else ()
         counts |= dict.fromkeys([*powers, machine.threads])
     return tuple(counts)
+
+
+def micros_of(block: MicroAxes, machine: Machine, *, follows_device: bool) -> Iterator[Micro]:
+    """A block's micro-benchmarks; where it follows devices, at sizes that suit each of known speed."""
+    devices = dict.fromkeys(name for pattern in block.device for name in devices_of(pattern, machine))
+    threads = threads_of(block.threads, machine)
+    most = max((count for count in threads if count <= machine.threads), default=min(threads))
+    for variant, precision, device, count in itertools.product(block.variant, block.precision, devices, threads):
+        speed = machine.speeds.get(device) if follows_device else None
+        for size in follow(block.operation, block.size, speed):
+            if device == "cpu" or count == most:  # the host's threads do nothing for an accelerator's operation
+                yield Micro(
+                    operation=block.operation, variant=variant, size=size, precision=precision, device=device,
+                    threads=count,
+                )  # fmt: skip

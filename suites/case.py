@@ -15,7 +15,10 @@ from suites.inputs import PLAIN, Shape, Signature
 Mode = Literal["inference", "training"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16", "amp_bf16", "amp_fp16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
-CompileMode = Literal["eager", "default", "reduce-overhead", "max-autotune"]
+CompileMode = Literal["eager", "default", "reduce-overhead", "max-autotune", "cuda-graph"]
+Toggle = Literal["off", "on"]
+UNCOMPILED: frozenset[CompileMode] = frozenset({"eager", "cuda-graph"})
+"""Modes that have no compiler: a graph replays what eager code has launched."""
 
 _N = "[1-9][0-9]*"
 
@@ -29,8 +32,12 @@ _ID = re.compile(
     rf"(?P<architecture>.+?)(?:@(?P<size>{_N}(?:[x+]{_N})*))?"
     rf"-(?P<mode>{one_of(Mode)})-b(?P<batch_size>{_N})-(?P<precision>{one_of(Precision)})"
     rf"-(?P<memory_format>{one_of(MemoryFormat)})-(?P<compile_mode>{one_of(CompileMode)})"
-    rf"-(?P<device>[\w:]+)-t(?P<threads>{_N})"
+    rf"-(?P<device>[\w:]+)-t(?P<threads>{_N})(?P<cudnn_benchmark>-cudnn_benchmark)?(?:-(?P<power_limit>{_N})W)?"
 )
+
+
+UNSAID: dict[str, Any] = {"cudnn_benchmark": "off", "power_limit": None}
+"""Fields that neither id nor data tell where they are so, as they did not in results of before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +50,8 @@ class Case:
         batch_size: samples a step.
         device: torch's name of it: `cpu`, `cuda:0`, ...
         threads: intra-op threads on the host.
+        cudnn_benchmark: whether cuDNN tries its algorithms, and keeps the fastest; torch's default is off.
+        power_limit: watts that the device is limited to; None: whatever limit it has.
     """
 
     architecture: str
@@ -54,15 +63,28 @@ class Case:
     compile_mode: CompileMode
     device: str
     threads: int
+    cudnn_benchmark: Toggle = "off"
+    power_limit: int | None = None
     signature: Signature = PLAIN
 
     @property
     def id(self) -> str:
-        """Stable and unique; reads `resnet18-inference-b8-bf16-channels_last-eager-cpu-t2`."""
+        """Stable and unique; reads `resnet18-inference-b8-bf16-channels_last-eager-cpu-t2`.
+
+        What is as torch and the driver have it, search and power limit, is not in it.
+        """
+        searching = "-cudnn_benchmark" if self.cudnn_benchmark == "on" else ""
+        limited = f"-{self.power_limit}W" if self.power_limit else ""
         return (
             f"{self.architecture}{self._size_suffix()}-{self.mode}-b{self.batch_size}-{self.precision}"
             f"-{self.memory_format}-{self.compile_mode}-{self.device}-t{self.threads}"
+            f"{searching}{limited}"
         )
+
+    @property
+    def compiles(self) -> bool:
+        """Whether torch.compile is asked for."""
+        return self.compile_mode not in UNCOMPILED
 
     @property
     def configuration(self) -> "tuple[Any, ...]":
@@ -116,10 +138,11 @@ class Case:
         match = _ID.fullmatch(text)
         if match is None:
             raise DlhwError(f"{text!r} is no case id; one reads resnet18-inference-b8-fp32-contiguous-eager-cpu-t2")
-        parts = match.groupdict()
+        parts: dict[str, Any] = match.groupdict()
         shape = _parse_shape(parts["architecture"], parts.pop("size"), text)
-        numbers = {"batch_size": int(parts.pop("batch_size")), "threads": int(parts.pop("threads"))}
-        case = cls(input_shape=shape, **numbers, **parts)  # type: ignore[arg-type]
+        numbers = {name: int(parts[name]) for name in ("batch_size", "threads", "power_limit") if parts[name]}
+        searching = "on" if parts["cudnn_benchmark"] else "off"
+        case = cls(**parts | numbers | {"input_shape": shape, "cudnn_benchmark": searching})
         if case.id != text:
             raise DlhwError(f"{text!r} is no case id; that case's is {case.id}")
         return case
@@ -127,12 +150,13 @@ class Case:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Make a case of what `to_json` gave, or of a record's `case`, which holds more."""
-        known = {field.name: data[field.name] for field in fields(cls) if field.name != "signature"}
+        known = {field.name: (UNSAID | dict(data))[field.name] for field in fields(cls) if field.name != "signature"}
         return cls(**known | {"input_shape": tuple(known["input_shape"])}, signature=Signature.from_json(data))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types only; of the signature what is not as by default."""
-        known = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "signature"}
+        """Plain JSON types only; of search, power limit and signature what is not as by default."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "signature"}
+        known = {name: value for name, value in values.items() if name not in UNSAID or value != UNSAID[name]}
         return {"kind": "net", **known, "input_shape": list(self.input_shape), **self.signature.to_json()}
 
 

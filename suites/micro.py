@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
-from suites.case import CompileMode, Precision, one_of
+from suites.case import UNCOMPILED, CompileMode, Precision, one_of
 from suites.errors import DlhwError, did_you_mean
 
 Needs = Literal["any", "cpu", "accelerator"]
@@ -21,6 +21,7 @@ class Operation:
         size: what the numbers of a size are, one word or two each.
         variants: the ways of doing it; empty where there is one.
         needs: the device that it makes sense on.
+        sided: a size may begin with the side of the matrix products in it, where that is not the usual one.
         parallel: the first number of a size is how many processes work at it.
     """
 
@@ -29,6 +30,7 @@ class Operation:
     variants: tuple[str, ...] = ()
     needs: Needs = "any"
     parallel: bool = False
+    sided: bool = False
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -66,7 +68,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "transfer": Operation(
         question="How fast is data moved between host and device?", size=("bytes",), needs="accelerator",
-        variants=("h2d_pageable", "h2d_pinned", "d2h_pageable", "d2h_pinned", "d2d"),
+        variants=("h2d_pageable", "h2d_pinned", "d2h_pageable", "d2h_pinned", "d2d", "peer"),
     ),
     "launch": Operation(
         question="What does it cost to launch a kernel, and to wait for it?", size=("elements",),
@@ -74,10 +76,15 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "queue": Operation(
         question="How far may the host run ahead of the device?", size=("launches",), needs="accelerator",
+        sided=True,
     ),
     "overlap": Operation(
         question="Can data move while the device computes?", size=("bytes",), needs="accelerator",
-        variants=("compute", "copy", "both"),
+        variants=("compute", "copy", "both", "products"), sided=True,
+    ),
+    "cache": Operation(
+        question="What does it cost that data is not in the device's cache?", size=("bytes",), needs="accelerator",
+        variants=("warm", "flushed"),
     ),
     "all_reduce": Operation(
         question="How fast do processes add up their gradients?", size=("processes", "bytes"), parallel=True,
@@ -144,6 +151,15 @@ class Micro:
         return "default" if self.variant == "compiled" else "eager"
 
     @property
+    def compiles(self) -> bool:
+        """Whether torch.compile is asked for."""
+        return self.compile_mode not in UNCOMPILED
+
+    @property
+    def power_limit(self) -> None:
+        """None: it has whatever limit the device has."""
+
+    @property
     def processes(self) -> int:
         """That work at it, its own included."""
         return max(1, self.size[0]) if OPERATIONS[self.operation].parallel else 1
@@ -196,9 +212,11 @@ def shape_problem(operation: str, variant: str | None, size: tuple[int, ...] | N
     if variant is not None and variant not in (known.variants or ("",)):
         names = ", ".join(known.variants) or "none"
         return f"{operation} has no variant {variant!r}{did_you_mean(variant, known.variants)}; variants: {names}"
-    if size is not None and len(size) != len(known.size):
+    if size is not None and len(size) - len(known.size) not in ({0, 1} if known.sided else {0}):
         return f"a size of {operation} reads {'x'.join(word.upper() for word in known.size)}"
     nothing = [
-        word for word, number in zip(known.size, size or (), strict=False) if not number and word not in FROM_ZERO
+        word
+        for word, number in zip(known.size, (size or ())[-len(known.size) :], strict=False)
+        if not number and word not in FROM_ZERO
     ]
     return f"{nothing[0].upper()} of {operation} should be greater than 0, not 0" if nothing else None

@@ -13,12 +13,22 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from suites.architectures import default_input_shape
-from suites.axes import AXES, MICRO_AXES, SELECTING, Axes, Machine, MicroAxes, devices_of, threads_of
-from suites.case import Budget, Case
+from suites.axes import (
+    AXES,
+    MICRO_AXES,
+    SELECTING,
+    Axes,
+    Machine,
+    MicroAxes,
+    devices_of,
+    micros_of,
+    settings_of,
+    threads_of,
+)
+from suites.case import UNCOMPILED, Budget, Case
 from suites.cases import AnyCase
 from suites.errors import DlhwError, did_you_mean
 from suites.inputs import Input, OwnNet, Shape, Signature
-from suites.micro import Micro
 
 FOLDER = Path(__file__).parent
 OVERHEAD_SECONDS = 0.5
@@ -30,6 +40,7 @@ _UNION_MEMBERS = (
     "literal['all']",
     "literal['own']",
     "literal['all','powers']",
+    "literal['default']",
 )  # pydantic's names, not the file's keys
 
 
@@ -53,8 +64,12 @@ class Sweep(Axes):
 
 
 class MicroSweep(MicroAxes):
-    """Axes of an operation, and how its cases differ from the suite's budget and tolerance."""
+    """Axes of an operation, and how its cases differ from the suite's budget and tolerance.
 
+    `follows_device`: on an accelerator whose speed is known, sizes like these that suit it (`suites.sizes`).
+    """
+
+    follows_device: bool = False
     measure: Budget = Budget()
     tolerance: Tolerance | None = None
 
@@ -135,7 +150,12 @@ class Suite:
     def compiles(self) -> bool:
         """Whether torch.compile is asked for."""
         modes = {mode for sweep in self.content.sweep for mode in sweep.compile_mode}
-        return bool(modes - {"eager"}) or any("compiled" in sweep.variant for sweep in self.content.micro)
+        return bool(modes - UNCOMPILED) or any("compiled" in sweep.variant for sweep in self.content.micro)
+
+    @property
+    def follows_devices(self) -> bool:
+        """Whether sizes are chosen by the devices' speeds."""
+        return any(block.follows_device for block in self.content.micro)
 
     def cases(self, machine: Machine) -> dict[AnyCase, Budget]:
         """Every case with its budget, batch sizes ascending within a configuration.
@@ -164,7 +184,7 @@ class Suite:
             for case in self._expand(sweep, machine):
                 found.setdefault(case, sweep)
         for block in self.content.micro:
-            for micro in _expand_micro(block, machine):
+            for micro in micros_of(block, machine, follows_device=block.follows_device):
                 found.setdefault(micro, block)
         return found
 
@@ -179,11 +199,12 @@ class Suite:
             sweep.architecture, sweep.image_size, sweep.mode, sweep.precision, sweep.memory_format,
             sweep.compile_mode, devices, threads, sorted(sweep.batch_size),
         ):  # fmt: skip
-            yield Case(
-                architecture=name, input_shape=self._input_shape(name, size), mode=mode, batch_size=batch_size,
-                precision=precision, memory_format=memory_format, compile_mode=compile_mode, device=device,
-                threads=count, signature=self._signature(name),
-            )  # fmt: skip
+            for searching, limit in settings_of(sweep, device, machine):
+                yield Case(
+                    architecture=name, input_shape=self._input_shape(name, size), mode=mode, batch_size=batch_size,
+                    precision=precision, memory_format=memory_format, compile_mode=compile_mode, device=device,
+                    threads=count, cudnn_benchmark=searching, power_limit=limit, signature=self._signature(name),
+                )  # fmt: skip
 
     def _signature(self, name: str) -> Signature:
         own = self.content.architectures.get(name)
@@ -194,26 +215,12 @@ class Suite:
         return shape if isinstance(size, str) else (*shape[:-2], size, size)
 
 
-def _expand_micro(block: MicroSweep, machine: Machine) -> Iterator[Micro]:
-    devices = dict.fromkeys(name for pattern in block.device for name in devices_of(pattern, machine))
-    threads = threads_of(block.threads, machine)
-    most = max((count for count in threads if count <= machine.threads), default=min(threads))
-    for variant, precision, device, count, size in itertools.product(
-        block.variant, block.precision, devices, threads, block.size
-    ):
-        if device == "cpu" or count == most:  # the host's threads do nothing for an accelerator's operation
-            yield Micro(
-                operation=block.operation, variant=variant, size=size, precision=precision, device=device,
-                threads=count,
-            )  # fmt: skip
-
-
 def seconds_of(case: AnyCase, budget: Budget) -> float:
     """What a case may take: its whole budget, half a second around it, and a compiler's time.
 
     The energy window counts on accelerators alone: few CPUs let anyone but root count theirs.
     """
-    compiling = 0.0 if case.compile_mode == "eager" else COMPILE_SECONDS
+    compiling = COMPILE_SECONDS if case.compiles else 0.0
     energy = 0.0 if case.device == "cpu" else budget.energy_seconds
     measuring = OVERHEAD_SECONDS + budget.warmup_seconds + budget.max_seconds + energy
     launch = min(measuring, budget.time_limit_seconds) + compiling
@@ -284,6 +291,8 @@ def _override(path: Path, data: Mapping[str, Any], axes: Mapping[str, list[int |
         redefined = {axis: values for axis, values in axes.items() if axis in known and axis not in SELECTING}
         for number, block in enumerate(blocks):
             block.update({} if (kind, number) in left_out else redefined)
+            if "size" in redefined:
+                block.pop("follows_device", None)
     return frozenset(left_out)
 
 

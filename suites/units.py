@@ -63,6 +63,11 @@ def metric(name: str, value: float | None) -> str:
     return rate(value, {"bytes_per_second": "B/s", "flops_per_second": "FLOP/s"}.get(name, name))
 
 
+def joules(value: float | None) -> str:
+    """`12.3 mJ`."""
+    return _scaled(value, ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ")))
+
+
 def number(value: float | None) -> str:
     """`1.23`, `20,304`: three digits, none lost from a large number."""
     return UNKNOWN if not known(value) else _digits(value)

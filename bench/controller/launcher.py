@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.controller.combine import combine
 from bench.controller.process import START_LIMIT_SECONDS, Reply, Worker
-from bench.machine import sensors
+from bench.machine import idle, power, sensors
 from bench.records.messages import Operation
 from bench.records.record import Outcome, Record, Status
 from suites.architectures import TORCHVISION, default_input_shape, is_own, module_of
@@ -50,16 +50,17 @@ class Launcher:
         self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
         self._compiler_cache: str | None = None
         self._devices: dict[str, Mapping[str, Any]] = {}
+        self._idle: dict[str, Mapping[str, Any]] = {}
         self._broken: dict[str, tuple[str, str]] = {}
 
-    def describe(self, architectures: Sequence[str] = ()) -> dict[str, Any]:
-        """The machine, as the measuring process sees it.
+    def describe(self, architectures: Sequence[str] = (), *, speeds: bool = False) -> dict[str, Any]:
+        """The machine, as the measuring process sees it; with `speeds` how fast its accelerators are, roughly.
 
         Raises:
             DlhwError: it ended without an answer.
         """
         own = [name for name in architectures if is_own(name)]
-        result = self._describe([name for name in architectures if name not in own])
+        result = self._describe([name for name in architectures if name not in own], speeds=speeds)
         environment = result["environment"]
         if Operation.TRACE in result.get("operations", ()):
             self._trace(own, environment)
@@ -73,8 +74,9 @@ class Launcher:
         told = {name: result.get(name) for name in ("worker", "protocol")}
         return dict(environment, devices=devices, broken_architectures=broken, **told)
 
-    def _describe(self, architectures: Sequence[str]) -> Mapping[str, Any]:
-        reply = self._worker.request("describe", START_LIMIT_SECONDS, architectures=list(architectures))
+    def _describe(self, architectures: Sequence[str], *, speeds: bool = False) -> Mapping[str, Any]:
+        asked: dict[str, Any] = {"speeds": True} if speeds else {}  # which a worker of before does not know
+        reply = self._worker.request("describe", START_LIMIT_SECONDS, architectures=list(architectures), **asked)
         if reply.result is None or "environment" not in reply.result:
             raise DlhwError(f"the measuring process could not describe this machine:\n{reply.output}")
         return reply.result
@@ -111,7 +113,24 @@ class Launcher:
         return combine(records, budget, self._cores), output
 
     def launch(self, case: AnyCase, budget: Budget, number: int, *, once: bool = False) -> tuple[Record, str]:
-        """Measure `case` by launch `number`, counted from 0, alone; energy is counted in the first one only."""
+        """Measure `case` by launch `number`, counted from 0, alone; energy is counted in the first one only.
+
+        Raises:
+            DlhwError: the power limit that there was before the case could not be set again.
+        """
+        with power.limited(self._device(case), case.power_limit) as limit:
+            if limit.problem:
+                outcome = Outcome(Status.SKIPPED, limit.problem)
+                return Record(id=case.id, case=case.to_json(), outcome=outcome), ""
+            record, output = self._launch(case, budget, number, once=once)
+            if record.outcome.status is Status.MEASURED and (problem := limit.read_back()):
+                record = Record(id=case.id, case=case.to_json(), outcome=Outcome(Status.FAILED, problem))
+            return record, output
+
+    def _device(self, case: AnyCase) -> Mapping[str, Any]:
+        return self._devices.get(case.device, {"name": case.device, "uuid": None})
+
+    def _launch(self, case: AnyCase, budget: Budget, number: int, *, once: bool) -> tuple[Record, str]:
         start = time.perf_counter()
         reason, words = self._broken.get("" if isinstance(case, Micro) else case.architecture, ("", ""))
         if reason:
@@ -119,9 +138,11 @@ class Launcher:
         operation, arguments = self._request_for(case)
         if isinstance(operation, Outcome):
             return Record(id=case.id, case=case.to_json(), outcome=operation), self._worker.last_words
-        watch = sensors.watch_for(self._devices.get(case.device, {"name": case.device}))
+        watch = sensors.watch_for(self._device(case))
         if isinstance(watch, sensors.Nothing) or number > 0:
             budget = budget.model_copy(update={"energy_seconds": 0.0})
+        elif budget.energy_seconds and case.device not in self._idle and isinstance(watch, sensors.GpuWatch):
+            self._idle[case.device] = idle.idle_power(self._device(case))
         launches = 1 if once else budget.launches
         worker = self._worker if launches == 1 else self._fresh
         limit_seconds = budget.time_limit_seconds + (INSTRUCTIONS_SECONDS if "instructions" in arguments else 0)
@@ -131,6 +152,9 @@ class Launcher:
         )  # fmt: skip
         if reply.result is not None and "id" in reply.result:
             record = sensors.join(Record.from_json(reply.result), watch, reply.pid)
+            if record.sensors and case.device in self._idle and budget.energy_seconds:
+                above = idle.above_idle(record.sensors, self._idle[case.device])
+                record = replace(record, sensors={**record.sensors, **above})
         else:
             record = Record(id=case.id, case=case.to_json(), outcome=outcome_of(reply, budget.time_limit_seconds))
         cost = {**(record.cost or {}), "process": reply.seconds, "total": time.perf_counter() - start}
@@ -154,6 +178,8 @@ class Launcher:
         Raises:
             DlhwError: it could not be measured; the text says why.
         """
+        if case.power_limit is not None:
+            raise DlhwError(f"{case.id}: layers are looked at under the device's own power limit; leave the watts out")
         reference = self.reference(case)
         outcome = reference
         if not isinstance(reference, Outcome):
@@ -178,7 +204,7 @@ class Launcher:
 
     def compiler_cache(self, case: AnyCase) -> str | None:
         """A cache that holds what every compilation needs, made once; None for an eager case."""
-        if case.compile_mode == "eager":
+        if not case.compiles:
             return None
         if self._compiler_cache is None or not Path(self._compiler_cache).exists():
             self._compiler_cache = str(self._worker.scratch / "compiler")

@@ -8,7 +8,7 @@ from typing import Any
 from bench.controller import variables
 from bench.controller.launcher import Launcher, outcome_of
 from bench.controller.process import Worker
-from bench.doctor import diagnostics
+from bench.doctor import diagnostics, gpus
 from bench.doctor.diagnostics import Diagnostic, plural
 from bench.machine import host, nvml, sensors
 from suites.case import Budget, Case
@@ -86,6 +86,8 @@ def _machine(environment: Mapping[str, Any], idle: Mapping[str, float | None]) -
     facts, torch = environment["host"], environment["torch"]
     yield diagnostics.processor(facts)
     yield from (diagnostics.accelerator(device) for device in environment["devices"] if device["name"] != "cpu")
+    for device in environment["devices"]:
+        yield from gpus.advice(device, torch["cuda"])
     yield diagnostics.torch_build(torch, environment["python"])
     yield diagnostics.precision(torch["default_precision"])
     working = [device["name"] for device in environment["devices"] if not device.get("reason")]

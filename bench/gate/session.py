@@ -119,7 +119,7 @@ class PairedSession:
             found = list(pool.map(partial(self._prepare, cases), (0, 1)))
         self._prepared = (found[0], found[1])
         self._budgets = [budget for budget, _ in cases.values()]
-        compiled = [case for case in cases if case.compile_mode != "eager"]
+        compiled = [case for case in cases if case.compiles]
         if compiled:
             base, head = (launcher.compiler_cache(compiled[0]) for launcher in self._launchers)
             self._caches = (base, head)
@@ -137,6 +137,8 @@ class PairedSession:
             return Outcome(Status.SKIPPED, f"not in {side.name}'s suite")
         if reason := impossible(case, machine):
             return Outcome(Status.SKIPPED, reason)
+        if case.power_limit is not None:
+            return Outcome(Status.SKIPPED, "the gate sets no power limits: dlhw run does")
         if isinstance(case, Micro):
             return None
         if reason := machine.unknown_architectures.get(case.architecture):

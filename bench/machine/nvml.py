@@ -72,6 +72,12 @@ class Gpu:
             "driver": initialised(),
             "vbios": self._ask("nvmlDeviceGetVbiosVersion"),
             "power_limit_watts": self._ask("nvmlDeviceGetEnforcedPowerLimit").map(lambda milli: milli / 1e3),
+            "default_power_limit_watts": self._ask("nvmlDeviceGetPowerManagementDefaultLimit").map(
+                lambda milli: milli / 1e3
+            ),
+            "power_limit_range_watts": self._ask("nvmlDeviceGetPowerManagementLimitConstraints").map(
+                lambda limits: [milli / 1e3 for milli in limits]
+            ),
             "max_sm_clock_hertz": clock(1),
             "max_memory_clock_hertz": clock(2),
             "ecc": self._ask("nvmlDeviceGetEccMode").map(lambda modes: bool(modes[0])),
@@ -79,6 +85,14 @@ class Gpu:
             "persistence": self._ask("nvmlDeviceGetPersistenceMode").map(bool),
             "pcie_max_generation": self._ask("nvmlDeviceGetMaxPcieLinkGeneration"),
             "pcie_max_width": self._ask("nvmlDeviceGetMaxPcieLinkWidth"),
+        }
+
+    def settings(self) -> dict[str, Reading]:
+        """What an administrator may have set, beside the facts; `dlhw doctor` advises on it."""
+        return {
+            "applications_sm_clock_hertz": self._hertz("nvmlDeviceGetApplicationsClock", 1),
+            "ecc_pending": self._ask("nvmlDeviceGetEccMode").map(lambda modes: bool(modes[1])),
+            "uncorrected_ecc_errors": self._ask("nvmlDeviceGetTotalEccErrors", 1, 0),
         }
 
     def state(self) -> dict[str, Reading]:
@@ -103,6 +117,14 @@ class Gpu:
         energy = self._ask("nvmlDeviceGetTotalEnergyConsumption").map(lambda milli: milli / 1e3)
         errors = self._ask("nvmlDeviceGetTotalEccErrors", 1, 0)  # uncorrected, since the last reset
         return {"energy_joules": energy, "uncorrected_ecc_errors": errors, **names}
+
+    def power_limit(self) -> Reading:
+        """In watts, as it was set; others of the machine's limits may be lower."""
+        return self._ask("nvmlDeviceGetPowerManagementLimit").map(lambda milli: milli / 1e3)
+
+    def set_power_limit(self, watts: float) -> Reading:
+        """For everyone, until the driver is unloaded; root's right. Without a value."""
+        return self._ask("nvmlDeviceSetPowerManagementLimit", round(watts * 1e3))
 
     def processes(self) -> Reading:
         """Ids of the processes that compute on it: the host's ids, even inside a container."""

@@ -164,6 +164,7 @@ class GpuWatch:
             "temperature_celsius": max(self._values("temperature_celsius"), default=None),
             "throttle_reasons": self._throttled(),
             "other_processes": self._others(pid),
+            "power_limit_watts": self._read({"power_limit_watts": self._gpu.power_limit()}).get("power_limit_watts"),
             "reasons": dict(sorted(self._reasons.items())),
         }
 

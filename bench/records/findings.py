@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.records import findings_device as device
 from bench.records.curves import Plateau, Ratio, crossing, plateaus, ratio
+from bench.records.points import Curve, Point, Sentence, differ, times
 from bench.records.record import Record, Status
-from bench.records.summary import Value, value_of
+from bench.records.summary import value_of
 from suites import units
 from suites.micro import OPERATIONS, Micro
 
 ALIGNED = 8
 """Sizes that are multiples of it are what the hardware likes."""
-QUEUE_FULL = 3.0
-"""A launch that takes so many times as long as the first ones waits for the queue."""
 
 
 @dataclass(frozen=True)
@@ -39,55 +39,6 @@ class Finding:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Point:
-    """A micro-benchmark and its figure."""
-
-    case: Micro
-    value: Value
-
-    @property
-    def size(self) -> float:
-        """The last number: the one that a curve runs along."""
-        return float(self.case.size[-1])
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The points of one operation on one device.
-
-    Attributes:
-        host: what the environment says of it; its caches.
-        nets: (net, images a second) that the same run measured.
-    """
-
-    points: Sequence[Point]
-    host: Mapping[str, Any]
-    nets: Sequence[tuple[Mapping[str, Any], Value]] = ()
-
-    def select(self, variant: str | None = None, threads: int | None = None) -> list[Point]:
-        """Points of a variant, of a number of threads, ascending by size."""
-        found = (
-            point
-            for point in self.points
-            if variant in (None, point.case.variant) and threads in (None, point.case.threads)
-        )
-        return sorted(found, key=lambda point: point.case.size)
-
-    @property
-    def threads(self) -> list[int]:
-        """Numbers of threads that there are."""
-        return sorted({point.case.threads for point in self.points})
-
-    @property
-    def variants(self) -> list[str]:
-        """Variants that there are."""
-        return list(dict.fromkeys(point.case.variant for point in self.points))
-
-
-Sentence = tuple[str, dict[str, Any]]
-
-
 def findings(records: Iterable[Record], host: Mapping[str, Any]) -> list[Finding]:
     """An finding for each operation and device that has enough measured records, in the order of `OPERATIONS`."""
     measured = [record for record in records if record.outcome.status is Status.MEASURED]
@@ -96,11 +47,11 @@ def findings(records: Iterable[Record], host: Mapping[str, Any]) -> list[Finding
     found = []
     for operation, known in OPERATIONS.items():
         own = [point for point in points if point.case.operation == operation]
-        for device in dict.fromkeys(point.case.device for point in own):
-            there = [point for point in own if point.case.device == device]
-            sentence = ANSWERS[operation](Curve(there, host if device == "cpu" else {}, nets))
+        for place in dict.fromkeys(point.case.device for point in own):
+            there = [point for point in own if point.case.device == place]
+            sentence = ANSWERS[operation](Curve(there, host if place == "cpu" else {}, nets))
             if sentence is not None:
-                found.append(Finding(operation, f"{operation} {device}", known.question, *sentence))
+                found.append(Finding(operation, f"{operation} {place}", known.question, *sentence))
     return found
 
 
@@ -121,13 +72,13 @@ def stride(curve: Curve) -> Sentence | None:
     if len(steps) > 1:
         worst = ratio(steps[-1].value, steps[0].value)
         parts.append(
-            f"every {steps[-1].size:.0f}th number costs {_times(worst)} what the next one does "
+            f"every {steps[-1].size:.0f}th number costs {times(worst)} what the next one does "
             f"({units.seconds(steps[-1].value.value)} and {units.seconds(steps[0].value.value)})"
         )
         figures["step"] = vars(worst)
     if rows and columns:
         against = ratio(columns[0].value, rows[0].value)
-        parts.append(f"a matrix read by columns takes {_times(against)} the time of one read by rows")
+        parts.append(f"a matrix read by columns takes {times(against)} the time of one read by rows")
         figures["columns_over_rows"] = vars(against)
     return ("; ".join(parts), figures) if parts else None
 
@@ -154,7 +105,7 @@ def threads(curve: Curve) -> Sentence | None:
             continue
         most = points[-1].case.threads
         gained = ratio(points[-1].value, points[0].value)
-        parts.append(f"{_threads(most)} make a {variant} {_times(gained)} as fast as one")
+        parts.append(f"{_threads(most)} make a {variant} {times(gained)} as fast as one")
         figures[variant] = {"threads": most, **vars(gained)}
     return ("; ".join(parts), figures) if parts else None
 
@@ -178,7 +129,7 @@ def vectorised(curve: Curve) -> Sentence | None:
     if not loop or not vector:
         return None
     lost = ratio(loop[0].value, vector[0].value)
-    return f"an element costs {_times(lost)} as much in a Python loop as in one operation", vars(lost)
+    return f"an element costs {times(lost)} as much in a Python loop as in one operation", vars(lost)
 
 
 def best_rates(curve: Curve) -> Sentence | None:
@@ -206,7 +157,7 @@ def alignment(curve: Curve) -> Sentence | None:
                 continue
             middle = statistics.median(liked)
             gain = Ratio(middle / statistics.median(others), middle / max(others), middle / min(others))
-            parts.append(f"{variant} {precision} {_times(gain)}".rstrip(","))
+            parts.append(f"{variant} {precision} {times(gain)}".rstrip(","))
             figures[f"{variant} {precision}"] = vars(gain)
     text = f"multiples of {ALIGNED} are so much faster than the sizes around them: {'; '.join(parts)}"
     return (text, figures) if parts else None
@@ -220,89 +171,7 @@ def fusion(curve: Curve) -> Sentence | None:
         return None
     eager, fused = max(both, key=lambda pair: pair[0].case.size)
     gained = ratio(eager.value, fused.value)
-    return f"{eager.case.size[0]} operations in one kernel are {_times(gained)} as fast as one by one", vars(gained)
-
-
-def transfer(curve: Curve) -> Sentence | None:
-    """The largest transfer's bandwidth, and the smallest's time, by direction and memory."""
-    parts, figures = [], {}
-    for variant in curve.variants:
-        points = curve.select(variant)
-        best, first = max(point.value.value for point in points), points[0]
-        seconds = first.size / first.value.value
-        parts.append(
-            f"{variant.replace('_', ' ')} {units.rate(best, 'B/s')}, {first.size:.0f} B in {units.seconds(seconds)}"
-        )
-        figures[variant] = {"bytes_per_second": best, "least_seconds": seconds}
-    return "; ".join(parts), figures
-
-
-def launch(curve: Curve) -> Sentence | None:
-    """The cost to the host, and the wait."""
-    enqueue, wait = curve.select("enqueue"), curve.select("synchronise")
-    if not enqueue or not wait:
-        return None
-    asked, waited = enqueue[0].value.value, wait[0].value.value
-    text = f"a launch costs the host {units.seconds(asked)}; with the wait for its end it takes {units.seconds(waited)}"
-    return text, {"enqueue_seconds": asked, "synchronise_seconds": waited}
-
-
-def queue(curve: Curve) -> Sentence | None:
-    """The number of launches after which one waits; what one costs is least where the clock's part in it is."""
-    points = curve.select()
-    first = min(point.value.value for point in points)
-    full = next((point.size for point in points if point.value.value > QUEUE_FULL * first), None)
-    most = points[-1].size
-    depth = (
-        f"waits once about {full:.0f} are in the queue" if full else f"ran {most:.0f} launches ahead without waiting"
-    )
-    return f"the host {depth}; a launch costs it {units.seconds(first)} before", {"launches": full, "seconds": first}
-
-
-def overlap(curve: Curve) -> Sentence | None:
-    """How much of the shorter of copy and compute is hidden behind the longer."""
-    found = {variant: curve.select(variant)[0].value.value for variant in curve.variants}
-    if found.keys() != {"compute", "copy", "both"}:
-        return None
-    hidden = (found["compute"] + found["copy"] - found["both"]) / min(found["compute"], found["copy"])
-    text = (
-        f"{units.percent(hidden)} of the shorter of the two is hidden: computing {units.seconds(found['compute'])}, "
-        f"copying {units.seconds(found['copy'])}, both {units.seconds(found['both'])}"
-    )
-    return text, {**found, "hidden": hidden}
-
-
-def all_reduce(curve: Curve) -> Sentence | None:
-    """The best bandwidth, and what the smallest costs."""
-    points = curve.select()
-    best = max(points, key=lambda point: point.value.value)
-    least = points[0]
-    processes = least.case.processes
-    seconds = least.size * 2 * (processes - 1) / processes / least.value.value
-    text = (
-        f"{processes} processes add up {units.octets(best.size)} at {units.rate(best.value.value, 'B/s')} "
-        f"of bus bandwidth; {units.octets(least.size)} take {units.seconds(seconds)}"
-    )
-    return text, {"bytes_per_second": best.value.value, "least_seconds": seconds}
-
-
-def scaling(curve: Curve) -> Sentence | None:
-    """Efficiency: the rate of k processes over k times that of one, each with as many images."""
-    parts, figures = [], {}
-    for variant in curve.variants:
-        points = curve.select(variant)
-        alone = next((point for point in points if point.case.processes == 1), None)
-        for point in points:
-            if alone is None or point is alone:
-                continue
-            gained = ratio(point.value, alone.value)
-            efficiency = _scaled(gained, 1 / point.case.processes)
-            parts.append(
-                f"{point.case.processes} processes train {variant} {_times(gained)} as fast as one, "
-                f"efficiency {units.percent(efficiency.value)}"
-            )
-            figures[f"{variant} {point.case.processes}"] = vars(efficiency)
-    return ("; ".join(parts), figures) if parts else None
+    return f"{eager.case.size[0]} operations in one kernel are {times(gained)} as fast as one by one", vars(gained)
 
 
 def loader(curve: Curve) -> Sentence | None:
@@ -312,7 +181,7 @@ def loader(curve: Curve) -> Sentence | None:
         best = max(curve.select(variant), key=lambda point: point.value.value)
         pixels = int(variant.lstrip("abcdefghijklmnopqrstuvwxyz"))
         fed = [(case, value) for case, value in curve.nets if case["input_shape"][-1] == pixels]
-        hungry = [(case, value) for case, value in fed if value.value > best.value.value and _differ(value, best.value)]
+        hungry = [(case, value) for case, value in fed if value.value > best.value.value and differ(value, best.value)]
         said = f"{pixels} px {units.images_per_second(best.value.value)} with {best.case.size[0]} workers"
         if hungry:
             case, value = max(hungry, key=lambda pair: pair[1].value)
@@ -354,12 +223,13 @@ ANSWERS: Mapping[str, Callable[[Curve], Sentence | None]] = {
     "convolution": best_rates,
     "alignment": alignment,
     "fusion": fusion,
-    "transfer": transfer,
-    "launch": launch,
-    "queue": queue,
-    "overlap": overlap,
-    "all_reduce": all_reduce,
-    "scaling": scaling,
+    "transfer": device.transfer,
+    "launch": device.launch,
+    "queue": device.queue,
+    "overlap": device.overlap,
+    "cache": device.cache,
+    "all_reduce": device.all_reduce,
+    "scaling": device.scaling,
     "loader": loader,
     "convergence": convergence,
 }
@@ -374,23 +244,6 @@ def _reported(host: Mapping[str, Any]) -> str:
     caches = host.get("caches") or ()
     known = ", ".join(f"L{cache['level']} {units.octets(cache['bytes'])}" for cache in caches)
     return f" (the system reports {known})" if known else ""
-
-
-def _times(found: Ratio) -> str:
-    """`3.10 times [3.02, 3.19]`; said where the samples cannot tell it from once."""
-    if found.low is None or found.high is None:
-        return f"{units.number(found.value)} times (too few samples for an interval)"
-    text = f"{units.number(found.value)} times [{units.number(found.low)}, {units.number(found.high)}]"
-    return text if found.certain else f"{text}, which may be noise,"
-
-
-def _differ(first: Value, second: Value) -> bool:
-    return ratio(first, second).certain
-
-
-def _scaled(found: Ratio, factor: float) -> Ratio:
-    bounds = [None if bound is None else bound * factor for bound in (found.low, found.high)]
-    return Ratio(found.value * factor, *bounds)
 
 
 def _threads(count: int) -> str:

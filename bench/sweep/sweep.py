@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.controller.launcher import Launcher, preload_for
 from bench.controller.process import Worker
+from bench.machine import power
 from bench.records.journal import Journal, launched, read, reusable
 from bench.records.record import Outcome, Record, Status, fingerprint
 from suites.axes import Machine, impossible
@@ -13,6 +14,7 @@ from suites.case import Budget
 from suites.cases import AnyCase
 from suites.errors import DlhwError
 from suites.micro import Micro
+from suites.sizes import Speed
 from suites.suite import Suite, seconds_of
 
 GIVES_UP = {Status.OUT_OF_MEMORY: "ran out of memory", Status.TIMEOUT: "ran out of time"}
@@ -61,7 +63,7 @@ class Sweep:
         self._worker = Worker(preload=preload_for(self.suite))
         self._fresh = Worker(fork=False)
         self._launcher = Launcher(self._worker, self._fresh, self._data_root, instructions=self._instructions)
-        self.environment = self._launcher.describe(self.suite.architectures)
+        self.environment = self._launcher.describe(self.suite.architectures, speeds=self.suite.follows_devices)
         if unknown := self.environment["unknown_architectures"]:
             raise DlhwError("\n".join(f"{self.suite.path}: {reason}" for reason in unknown.values()))
         self._machine = machine_of(self.environment)
@@ -216,6 +218,14 @@ def machine_of(environment: Mapping[str, Any]) -> Machine:
         devices=tuple(device["name"] for device in devices),
         threads=environment["host"]["cores"],
         tf32_devices=frozenset(device["name"] for device in devices if device.get("tf32")),
+        cudnn_devices=frozenset(device["name"] for device in devices if device.get("cudnn")),
+        graph_devices=frozenset(device["name"] for device in devices if device.get("graphs")),
+        speeds={
+            device["name"]: Speed(**device["speed"], memory_bytes=device["memory_bytes"])
+            for device in devices
+            if device.get("speed")
+        },
+        power_limits=power.ranges(devices),
         compile_problems=environment["compile_problems"],
         unknown_architectures={**environment["unknown_architectures"], **environment.get("broken_architectures", {})},
     )

@@ -16,18 +16,22 @@ import torch
 
 from bench.machine import cgroup
 from bench.machine import host as machine
+from bench.worker.nets.graphs import module_of
 from suites.architectures import find
 from suites.errors import DlhwError
 
 COMPILE_SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
 
 
-def describe(architectures: Sequence[str] = ()) -> dict[str, Any]:
-    """All facts: `python`, `torch`, `devices`, `host`, and why each of `architectures` leads to no net."""
+def describe(architectures: Sequence[str] = (), *, speeds: bool = False) -> dict[str, Any]:
+    """All facts: `python`, `torch`, `devices`, `host`, and why each of `architectures` leads to no net.
+
+    With `speeds` what a short probe says of each accelerator's.
+    """
     return {
         "python": platform.python_version(),
         "torch": _torch(),
-        "devices": devices(),
+        "devices": [_with_speed(device) for device in devices()] if speeds else devices(),
         "host": host(),
         "compile_problems": _compile_problems(),
         "unknown_architectures": _unknown(architectures),
@@ -105,6 +109,18 @@ def _accelerator(kind: str, index: int) -> dict[str, Any]:
         return {"name": name, "model": None, "uuid": None, "memory_bytes": None, "reason": reason}
 
 
+def _with_speed(device: dict[str, Any]) -> dict[str, Any]:
+    """A device that the probe fails on keeps the sizes that it would have had without."""
+    if device["name"] == "cpu" or device["reason"] or not device["memory_bytes"]:
+        return device
+    from bench.worker import speed
+
+    try:
+        return device | {"speed": speed.probe(device["name"], device["memory_bytes"])}
+    except Exception as error:  # noqa: BLE001 - a driver may raise anything, and cases tell it in their own words
+        return device | {"speed": None, "speed_reason": str(error).partition("\n")[0]}
+
+
 def _described(kind: str, index: int, name: str) -> dict[str, Any]:
     """By torch's properties of the device; of some kinds, such as `mps`, it has none."""
     describe = getattr(getattr(torch, kind, None), "get_device_properties", None)
@@ -118,6 +134,8 @@ def _described(kind: str, index: int, name: str) -> dict[str, Any]:
         "memory_bytes": getattr(properties, "total_memory", None),
         "reason": None,
         "capability": None if major is None else f"{major}.{minor}",
+        "cudnn": kind == "cuda" and bool(torch.backends.cudnn.is_available()),
+        "graphs": module_of(name) is not None,
         "multiprocessors": getattr(properties, "multi_processor_count", None),
         "tf32": kind == "cuda" and torch.version.hip is None and major is not None and major >= 8,
     }

@@ -47,11 +47,11 @@ class Server:
             answer = {"outcome": asdict(outcome_of(error))}
         self._events.emit(Event.RESULT, **plain(answer))
 
-    def _describe(self, architectures: list[str]) -> dict[str, Any]:
+    def _describe(self, architectures: list[str], *, speeds: bool = False) -> dict[str, Any]:
         from bench.worker import environment
 
         return {
-            "environment": environment.describe(architectures),
+            "environment": environment.describe(architectures, speeds=speeds),
             "worker": str(Path(__file__).resolve()),
             "protocol": PROTOCOL,
             "operations": list(Operation),

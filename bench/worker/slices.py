@@ -131,6 +131,7 @@ class Slices:
         if case.device != "cpu":
             torch.accelerator.set_device_index(torch.device(case.device))
         workload.set_precision(case.precision)
+        workload.set_cudnn_benchmark("off" if isinstance(case, Micro) else case.cudnn_benchmark)
         if isinstance(case, Micro):
             return self._operation(case)
         assert reference is not None
@@ -156,7 +157,7 @@ class Slices:
             return None
         torch.compiler.reset()
         self._fresh_cache()
-        compiled = compilation.first_step(work, clock)
+        compiled = compilation.first_step(work, clock) if work.case.compiles else compilation.recorded(work, clock)
         work.net.load_state_dict(tensors["state"])  # the step has moved the weights, which are yet to be checked
         return compiled
 

@@ -9,9 +9,12 @@ import pandas as pd
 from bench.records.curves import Ratio, ratio
 from bench.records.summary import Value
 from suites import units
+from suites.case import UNSAID
 from suites.errors import DlhwError, did_you_mean
 
-SETTINGS = ("batch_size", "precision", "memory_format", "compile_mode", "threads", "device")
+SETTINGS = (
+    "batch_size", "precision", "memory_format", "compile_mode", "threads", "cudnn_benchmark", "power_limit", "device",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +114,7 @@ def _advice(machine: str, rows: pd.DataFrame, wishes: Wishes) -> Advice:
         return Advice(machine, None, {}, "nothing that was measured is allowed", "", "", 0, excluded)
     best = ordered.iloc[0]
     following = ordered.iloc[1] if len(ordered) > 1 else None
-    settings = {name: best[name] for name in SETTINGS if not pd.isna(best[name])}
+    settings = {name: best[name] for name in SETTINGS if not pd.isna(best[name]) and best[name] != UNSAID.get(name)}
     return Advice(
         machine, str(best["id"]), settings, _gives(best, objective),
         *_runner_up(best, following, objective), len(ordered), excluded,

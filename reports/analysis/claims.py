@@ -126,9 +126,10 @@ def fewer_parameters(measured: Measured) -> Parts:
 
 def _per_image(measured: Measured, first: str, second: str) -> list[tuple[Record, Record]]:
     """Pairs of nets at the same batch, whatever size of image each is made for."""
-    keys = ("mode", "batch_size", "precision", "memory_format", "compile_mode", "device", "threads")
-    seconds = {tuple(record.case[key] for key in keys): record for record in measured.all(architecture=second)}
-    firsts = {tuple(record.case[key] for key in keys): record for record in measured.all(architecture=first)}
+    keys = ("mode", "batch_size", "precision", "memory_format", "compile_mode", "device", "threads",
+            "cudnn_benchmark", "power_limit")  # fmt: skip
+    seconds = {tuple(map(record.case.get, keys)): record for record in measured.all(architecture=second)}
+    firsts = {tuple(map(record.case.get, keys)): record for record in measured.all(architecture=first)}
     return [(firsts[key], seconds[key]) for key in firsts if key in seconds and key[1] == _common_batch(measured)]
 
 

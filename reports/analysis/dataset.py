@@ -19,13 +19,16 @@ ANALYSIS = (
     "bound", "decided_by", "compute_seconds", "bandwidth_seconds", "dispatch_seconds", "share_of_ceiling",
     "share_of_datasheet", "operator_intensity", "compulsory_intensity", "ceiling_flops_per_second",
 )  # fmt: skip
-PAIRED = ("precision", "memory_format", "compile_mode", "threads")
+PAIRED = ("precision", "memory_format", "compile_mode", "threads", "cudnn_benchmark")
 """Axes that a person can switch."""
-MACHINE_FREE = ("architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode")
+MACHINE_FREE = (
+    "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
+    "cudnn_benchmark", "power_limit",
+)  # fmt: skip
 """What makes a case the same case on another machine."""
 SETTING_COLUMNS = (
     "machine", "architecture", "input_shape", "mode", "batch_size", "device", "precision", "memory_format",
-    "compile_mode", "threads",
+    "compile_mode", "threads", "cudnn_benchmark", "power_limit",
     "setting", "gain", "gain_low", "gain_high", "from_id", "id", "break_even_steps", "panel", "column", "log2_gain",
 )  # fmt: skip
 
@@ -177,8 +180,8 @@ def grouped(rows: Iterable[dict[str, Any]], keys: Sequence[str]) -> dict[tuple[A
 
 
 def _base(group: Sequence[dict[str, Any]], axis: str) -> dict[str, Any]:
-    """fp32, contiguous, eager, or the fewest threads; empty where there is no such case, or no other."""
-    bases = {"precision": "fp32", "memory_format": "contiguous", "compile_mode": "eager"}
+    """fp32, contiguous, eager, no search, or the fewest threads; empty where there is no such case, or no other."""
+    bases = {"precision": "fp32", "memory_format": "contiguous", "compile_mode": "eager", "cudnn_benchmark": "off"}
     if len(group) < 2:
         return {}
     wanted = bases.get(axis) or min((row[axis] for row in group if row[axis] is not None), default=None)
@@ -189,7 +192,7 @@ def _setting(base: dict[str, Any], row: dict[str, Any], axis: str) -> dict[str, 
     saved = base["median_seconds"] - row["median_seconds"]
     compiled = axis == "compile_mode" and row["compile_seconds"] is not None and saved > 0
     return {
-        **{name: row[name] for name in SETTING_COLUMNS[:10]},
+        **{name: row[name] for name in SETTING_COLUMNS[:12]},
         "setting": f"{axis.replace('_', ' ')} {row[axis]}",
         "gain": base["median_seconds"] / row["median_seconds"],
         "gain_low": _quotient(base["low_seconds"], row["high_seconds"]),

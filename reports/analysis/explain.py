@@ -17,6 +17,8 @@ from suites.errors import DlhwError, did_you_mean
 OPERATORS_SHOWN = 3
 TOGGLES = ("precision", "memory_format", "compile_mode", "threads", "batch_size")
 """Axes that a person may set otherwise, with the same net on the same device."""
+OF_GPUS = {"cudnn_benchmark": "off", "power_limit": "default"}
+"""More of them, that few devices have, and what they are where a case does not say."""
 
 
 @dataclass(frozen=True)
@@ -159,10 +161,12 @@ def settings(record: Record, others: Sequence[Record]) -> list[Setting]:
     """Cases that differ from this one in one of `TOGGLES`, the largest gain first."""
     found = []
     for other in others:
-        differing = [axis for axis in record.case if axis != "parameters" and other.case.get(axis) != record.case[axis]]
-        if len(differing) == 1 and differing[0] in TOGGLES:
+        differing = [axis for axis in {**record.case, **other.case}
+                     if axis != "parameters" and other.case.get(axis) != record.case.get(axis)]  # fmt: skip
+        if len(differing) == 1 and differing[0] in (*TOGGLES, *OF_GPUS):
             gain = ratio(value_of(other), value_of(record))
-            found.append(Setting(differing[0], other.case[differing[0]], gain, other.id))
+            axis = differing[0]
+            found.append(Setting(axis, other.case.get(axis, OF_GPUS.get(axis)), gain, other.id))
     return sorted(found, key=lambda setting: -setting.gain.value)
 
 

@@ -18,6 +18,7 @@ from reports.references.datasheet import promise_for
 from reports.results import frames
 from reports.results.frames import AXES, Results
 from suites import units
+from suites.case import UNCOMPILED
 from suites.errors import DlhwError
 
 OVERHEAD = 5.0
@@ -184,7 +185,7 @@ def work_of(record: Record) -> Work:
 
 def is_compiled(record: Record) -> bool:
     """Whether torch.compile has been at it."""
-    return bool(record.case["compile_mode"] != "eager")
+    return bool(record.case["compile_mode"] not in UNCOMPILED)
 
 
 def _as_one(octets: int) -> dict[str, int]:

@@ -95,7 +95,7 @@ def _fits(own: pd.DataFrame, row: Any) -> str:
     same = own
     for key in CASE:
         if key != "batch_size":
-            same = same[same[key] == row[key]]
+            same = same[same[key].isna() if pd.isna(row[key]) else (same[key] == row[key]).fillna(False)]
     return "" if same.empty else f"; batch {int(same['batch_size'].max())} fits"
 
 
@@ -204,7 +204,7 @@ def _front(own: pd.DataFrame, column: str) -> pd.Series:
 def crossover(data: pd.DataFrame, styles: Styles) -> Figure | None:
     """How many times as fast a machine's accelerator is as its CPU, by batch."""
     own = nets(data)
-    keys = ["machine", *MACHINE_FREE]
+    keys = ["machine", *(axis for axis in MACHINE_FREE if axis != "power_limit")]  # which no CPU has
     cpu = own[own["device"] == "cpu"].groupby(keys, dropna=False)["median_seconds"].min()
     rows = []
     for index, row in own[own["device"] != "cpu"].iterrows():

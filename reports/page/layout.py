@@ -134,7 +134,8 @@ def _known(own: pd.DataFrame, measured: pd.DataFrame) -> str:
 def _limited(cases: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if len(cases) <= MOST_ROWS:
         return cases, ""
-    keys = ["machine", "architecture", "mode", "precision", "memory_format", "compile_mode", "operation", "size"]
+    keys = ["machine", "architecture", "mode", "precision", "memory_format", "compile_mode", "cudnn_benchmark",
+            "power_limit", "operation", "size"]  # fmt: skip
     best = cases.sort_values("images_per_second", ascending=False, kind="stable")
     kept = best.drop_duplicates(keys).head(MOST_ROWS).sort_index().reset_index(drop=True)
     return kept, f"{len(cases):,} cases: shown are the fastest batches of each net and setting, {len(kept):,} of them."

@@ -26,8 +26,9 @@ SCALES: Mapping[str, tuple[str, float]] = {
 DIGITS = 5
 TABLE_COLUMNS = (
     "machine", "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
-    "device", "threads", "operation", "variant", "size", "status", "reason", "images_per_second", "median_seconds",
-    "low_seconds", "high_seconds", "half_width", "launches", "peak_bytes", "flops_per_second", "noisy",
+    "device", "threads", "cudnn_benchmark", "power_limit", "operation", "variant", "size", "status", "reason",
+    "images_per_second", "median_seconds", "low_seconds", "high_seconds", "half_width", "launches", "peak_bytes",
+    "flops_per_second", "noisy",
 )  # fmt: skip
 CASES = {
     *TABLE_COLUMNS, "system", "kind", "samples_per_second", "latency_seconds", "parameters", "forward_flops_per_image",
@@ -85,12 +86,13 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _axes(frame: pd.DataFrame) -> set[str]:
-    return {"machine", *TABLE_COLUMNS[1:13]} & set(frame.columns)
+    return {"machine", *TABLE_COLUMNS[1:15]} & set(frame.columns)
 
 
 def _told(cases: pd.DataFrame) -> list[str]:
     """The columns of the table that say anything."""
-    return [name for name in TABLE_COLUMNS if name in cases and cases[name].notna().any()]
+    silent = set() if (cases["cudnn_benchmark"] == "on").any() else {"cudnn_benchmark"}
+    return [name for name in TABLE_COLUMNS if name in cases and name not in silent and cases[name].notna().any()]
 
 
 def _facts(data: Dataset, cases: pd.DataFrame, differing: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:

@@ -15,7 +15,10 @@ KEYS = ("machine", "architecture", "mode", "precision", "memory_format", "compil
 """What the page's filters choose by; a row without one of them passes."""
 FEW = 20
 """So many single points may each have a name of their own."""
-LINE_KEYS = ("machine", "architecture", "mode", "precision", "memory_format", "compile_mode", "device", "threads")
+LINE_KEYS = (
+    "machine", "architecture", "mode", "precision", "memory_format", "compile_mode", "device", "threads",
+    "cudnn_benchmark", "power_limit",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,7 @@ def numbers(column: pd.Series) -> list[float]:
 
 CASE = (
     "machine", "architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode", "device", "threads",
+    "cudnn_benchmark", "power_limit",
 )  # fmt: skip
 
 

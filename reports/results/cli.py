@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reports.results.arguments import AsJson, Axis, Csv, Files, Json, Markdown, Parquet, give
+from suites.case import UNSAID
 from suites.errors import DlhwError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def table(
 
     tables.require_value(value)
     frame = load(files)
-    said = [f"{axis} {what}" for axis, what in tables.constants(frame).items() if what is not None]
+    said = [f"{axis} {what}" for axis, what in tables.constants(frame).items() if what != UNSAID.get(axis)]
     shown = tables.pivot(frame, by.split(","), value) if by else tables.cases(frame)
     caption = f"all: {', '.join(said)}" if said and not by else ""
     give(shown, shown if by else frame, caption, csv, json_path, markdown, parquet)

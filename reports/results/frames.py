@@ -17,7 +17,7 @@ from suites.errors import DlhwError
 AXES = (
     "operation", "variant", "size",
     "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode", "device",
-    "threads",
+    "threads", "cudnn_benchmark", "power_limit",
 )  # fmt: skip
 COLUMNS = (
     "file", "machine", "fingerprint", "suite", "datetime", "torch", "device_model",
@@ -32,6 +32,7 @@ COLUMNS = (
     "parameter_bytes",
     "compile_seconds", "graph_breaks", "compile_cached", "relative_error", "tolerance", "check", "notes",
     "joules_per_image", "images_per_joule", "mean_power_watts",
+    "idle_power_watts", "above_idle_joules_per_image", "power_limit_watts",
     "predicted_seconds", "predicted_low_seconds", "predicted_high_seconds", "prediction",
     "noisy", "wide", "steady", "stop_reason", "cost_seconds",
 )  # fmt: skip
@@ -44,7 +45,7 @@ Percentiles are of single steps, and None where too few of them stand behind one
 COUNTED = ("dispatched", "allocations", "allocated_bytes", "graphs", "kernels", "instructions")
 """Of work; its FLOPs are `step_flops`, its bytes `operator_bytes`."""
 COUNTS = frozenset({
-    "batch_size", "threads", "parameters", "launches", "samples", "graph_breaks", "step_flops",
+    "batch_size", "threads", "power_limit", "parameters", "launches", "samples", "graph_breaks", "step_flops",
     "forward_flops_per_image", "operators", "dispatched", "allocations", "graphs", "kernels", "instructions",
 })  # fmt: skip
 FIGURES = frozenset({
@@ -52,6 +53,7 @@ FIGURES = frozenset({
     "half_width", "within_half_width", "images_per_second", "samples_per_second", "flops_per_second",
     "bytes_per_second", "relative_error", "tolerance",
     "mean_power_watts", "joules_per_image", "images_per_joule",
+    "idle_power_watts", "above_idle_joules_per_image", "power_limit_watts",
 })  # fmt: skip
 
 
@@ -230,6 +232,7 @@ def row(record: Record) -> dict[str, Any]:
         "id": record.id,
         "kind": case.get("kind", "net"),
         **{axis: case.get(axis) for axis in AXES},
+        "cudnn_benchmark": case.get("cudnn_benchmark", None if _unsaid_is_unknown(record) else "off"),
         "input_shape": _numbers(case, "input_shape"),
         "size": _numbers(case, "size"),
         "parameters": case.get("parameters"),
@@ -239,6 +242,11 @@ def row(record: Record) -> dict[str, Any]:
     for part in (_timing(record), _memory(record), _energy(record), _predicted(record), _rest(record)):
         row |= part
     return row
+
+
+def _unsaid_is_unknown(record: Record) -> bool:
+    """Whether what a case does not say is not as by default: others' results, and what has no such axis."""
+    return record.case.get("kind") == "micro" or bool(_source(record))
 
 
 def _numbers(case: Mapping[str, Any], name: str) -> str | None:
@@ -308,10 +316,14 @@ def _energy(record: Record) -> dict[str, Any]:
     """Joules of the energy window over the images that it worked through."""
     sensors = record.sensors or {}
     joules, steps = sensors.get("energy_joules"), sensors.get("window_steps")
+    known = {name: sensors.get(name) for name in ("idle_power_watts", "power_limit_watts")}
     if not joules or not steps:
-        return {}
+        return known
+    above = sensors.get("energy_above_idle_joules")
     images = steps * record.case["batch_size"]
     return {
+        **known,
+        "above_idle_joules_per_image": above / images if above else None,
         "joules_per_image": joules / images,
         "images_per_joule": images / joules,
         "mean_power_watts": sensors.get("mean_power_watts"),

@@ -31,10 +31,15 @@ VALUES: dict[str, tuple[str, Callable[[Any], str], bool]] = {
     "dispatched": ("operators", units.number, False),
     "allocated_bytes": ("allocated", units.octets, False),
     "instructions": ("instructions", units.rate, False),
+    "images_per_joule": ("images/J", lambda value: units.rate(value, "img/J"), True),
+    "joules_per_image": ("J/image", units.joules, False),
+    "above_idle_joules_per_image": ("J/image above idle", units.joules, False),
+    "mean_power_watts": ("mean power", lambda value: units.rate(value, "W"), False),
     "compile_seconds": ("compile time", units.seconds, False),
     "relative_error": ("distance from fp64", units.error, False),
 }
 """Column -> (title, how it becomes text, whether more of it is better)."""
+ENERGY = ("mean_power_watts", "images_per_joule", "above_idle_joules_per_image")
 
 
 def constants(frame: pd.DataFrame) -> dict[str, Any]:
@@ -63,6 +68,8 @@ def cases(frame: pd.DataFrame) -> pd.DataFrame:
     rate = "samples_per_second" if others else "images_per_second"
     columns = [
         *([rate, "flops_per_second", "peak_bytes"] if (frame["kind"] == "net").any() else []),
+        *(["latency_seconds"] if (frame["latency_seconds"].notna() & (frame["device"] != "cpu")).any() else []),
+        *[column for column in ENERGY if frame[column].notna().any()],
         "half_width",
     ]
     if (frame["launches"] > 1).any():
@@ -110,7 +117,8 @@ def pivot(frame: pd.DataFrame, by: Sequence[str], value: str = "images_per_secon
     *down, across = by
     rows: dict[Any, dict[str, str]] = {}
     for key, group in frame.groupby(list(by), sort=False, dropna=False):
-        rows.setdefault(key[:-1], {})[str(key[-1])] = _best(group, value)
+        last: Any = key[-1]
+        rows.setdefault(key[:-1], {})[units.UNKNOWN if pd.isna(last) else str(last)] = _best(group, value)
     index = pd.MultiIndex.from_tuples(rows, names=down) if down else pd.Index([VALUES[value][0]])
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     table = pd.DataFrame(

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from suites.axes import AXES, Axes, Machine, devices_of, impossible
+from suites.axes import AXES, Axes, Machine, devices_of, impossible, settings_of
 from tests.support.samples import LENET
 
 BOX = Machine(
     devices=("cpu", "cuda:0", "cuda:1"), threads=4, tf32_devices=frozenset({"cuda:0"}),
-    compile_problems={"cpu": "there is no C++ compiler"},
+    compile_problems={"cpu": "there is no C++ compiler"}, cudnn_devices=frozenset({"cuda:0", "cuda:1"}),
+    graph_devices=frozenset({"cuda:0"}), power_limits={"cuda:0": (100.0, 400.0)},
 )  # fmt: skip
 
 
@@ -33,6 +34,19 @@ BOX = Machine(
         ),
         ({"threads": 5}, "5 threads asked for, but this process may use 4 cores"),
         ({"compile_mode": "default"}, "there is no C++ compiler"),
+        ({"device": "cuda:0", "compile_mode": "cuda-graph"}, None),
+        ({"compile_mode": "cuda-graph"}, "cpu has no CUDA graphs"),
+        (
+            {"device": "cuda:0", "compile_mode": "cuda-graph", "mode": "training", "precision": "amp_fp16"},
+            "GradScaler asks the device in every step whether gradients are finite, which no graph can",
+        ),
+        ({"device": "cuda:0", "power_limit": 400}, None),
+        ({"device": "cuda:0", "power_limit": 401}, "cuda:0 can be limited to 100 to 400 W, not 401 W"),
+        (
+            {"device": "cuda:1", "power_limit": 300},
+            "the power limit of cuda:1 is not to be had: NVIDIA's driver lets root set it, of whole GPUs whose model "
+            "has such a limit",
+        ),
     ],
 )
 def test_why_a_case_is_impossible(changes, reason):
@@ -61,6 +75,13 @@ def test_a_device_is_not_taken_for_one_whose_name_begins_the_same():
 
 def test_without_an_accelerator_there_is_none_to_skip():
     assert devices_of("accelerator", Machine(devices=("cpu",), threads=1)) == ()
+
+
+def test_what_a_device_does_not_have_is_not_swept():
+    axes = Axes(architecture="lenet", cudnn_benchmark=("off", "on"), power_limit=("default", 300))
+    assert list(settings_of(axes, "cuda:0", BOX)) == [("off", None), ("off", 300), ("on", None), ("on", 300)]
+    assert list(settings_of(axes, "mps:0", BOX)) == [("off", None), ("off", 300)]  # skipped, with the reason
+    assert list(settings_of(axes, "cpu", BOX)) == [("off", None)]
 
 
 def test_every_axis_is_listed_and_batch_sizes_vary_fastest():

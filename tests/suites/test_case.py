@@ -23,9 +23,11 @@ CASES = st.builds(
     batch_size=st.integers(1, 10**6),
     precision=st.sampled_from(["fp32", "tf32", "bf16", "fp16", "amp_bf16", "amp_fp16"]),
     memory_format=st.sampled_from(["contiguous", "channels_last"]),
-    compile_mode=st.sampled_from(["eager", "default", "reduce-overhead", "max-autotune"]),
+    compile_mode=st.sampled_from(["eager", "default", "reduce-overhead", "max-autotune", "cuda-graph"]),
     device=st.sampled_from(["cpu", "cuda:0", "cuda:11", "mps:0"]),
     threads=st.integers(1, 512),
+    cudnn_benchmark=st.sampled_from(["off", "on"]),
+    power_limit=st.none() | st.integers(1, 2000),
 )
 
 
@@ -41,6 +43,12 @@ def test_json_leads_back_to_the_case(case):
     assert Case.from_json(case.to_json()) == case
 
 
+def test_a_case_of_before_has_neither_search_nor_power_limit():
+    data = LENET.to_json()
+    assert {"cudnn_benchmark", "power_limit"} & data.keys() == set()
+    assert (LENET.cudnn_benchmark, LENET.power_limit) == ("off", None)
+
+
 def test_json_of_a_record_holds_more():
     assert Case.from_json({**LENET.to_json(), "parameters": 61706}) == LENET
 
@@ -49,6 +57,12 @@ def test_json_of_a_record_holds_more():
     ("changes", "case_id"),
     [
         ({}, "lenet-inference-b8-fp32-contiguous-eager-cpu-t2"),
+        ({"cudnn_benchmark": "on"}, "lenet-inference-b8-fp32-contiguous-eager-cpu-t2-cudnn_benchmark"),
+        ({"power_limit": 300}, "lenet-inference-b8-fp32-contiguous-eager-cpu-t2-300W"),
+        (
+            {"cudnn_benchmark": "on", "power_limit": 95, "compile_mode": "cuda-graph"},
+            "lenet-inference-b8-fp32-contiguous-cuda-graph-cpu-t2-cudnn_benchmark-95W",
+        ),
         ({"input_shape": (1, 64, 64)}, "lenet@64-inference-b8-fp32-contiguous-eager-cpu-t2"),
         ({"input_shape": (1, 64, 48)}, "lenet@1x64x48-inference-b8-fp32-contiguous-eager-cpu-t2"),
         ({"input_shape": (3, 28, 28)}, "lenet@3x28x28-inference-b8-fp32-contiguous-eager-cpu-t2"),

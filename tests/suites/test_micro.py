@@ -135,7 +135,7 @@ def test_without_an_accelerator_what_needs_one_is_there_with_the_reason():
     reasons = {}
     for case in suite.load("hardware").cases(CPU):
         reasons.setdefault(case.operation, set()).add(impossible(case, CPU))
-    for operation in ("transfer", "launch", "queue", "overlap"):
+    for operation in ("transfer", "launch", "queue", "overlap", "cache"):
         assert reasons[operation] == {f"{operation} needs an accelerator, and cpu is the host itself"}
     assert reasons["copy"] == {None}
 
@@ -143,8 +143,8 @@ def test_without_an_accelerator_what_needs_one_is_there_with_the_reason():
 @pytest.mark.parametrize(
     ("device", "operations"),
     [
-        ("cpu", {"transfer", "launch", "queue", "overlap"}),
-        ("cuda:0", {"threads", "vectorised", "memory_latency", "all_reduce", "scaling"}),
+        ("cpu", {"transfer", "launch", "queue", "overlap", "cache"}),
+        ("cuda:0", {"threads", "vectorised", "memory_latency", "all_reduce", "scaling", "transfer"}),
     ],
 )
 def test_what_one_device_cannot_do_of_the_hardware_suite(device, operations):
@@ -172,6 +172,15 @@ def test_what_one_device_cannot_do_of_the_hardware_suite(device, operations):
             "2 processes of 2 threads asked for, but there is room for 1",
         ),
         ({"operation": "all_reduce", "size": (2, 64), "device": "cuda:0"}, GPUS, None),
+        (
+            {"operation": "all_reduce", "size": (2, 64), "device": "cuda:1"}, GPUS,
+            "ranks take cuda:0 and those after it: measured once, as cuda:0's",
+        ),
+        ({"operation": "transfer", "variant": "peer", "device": "cuda:1"}, GPUS, None),
+        (
+            {"operation": "transfer", "variant": "peer", "device": "cuda:0"}, ONE_GPU,
+            "a copy to a peer needs a second cuda",
+        ),
         (
             {"operation": "all_reduce", "size": (3, 64), "device": "cuda:0"}, GPUS,
             "3 processes of 2 threads asked for, but there is room for 2",
@@ -314,7 +323,7 @@ def test_an_axis_of_both_redefines_it_in_both(load):
         (('precision = ["fp32", "bf16"]', 'precision = "fp64"'), 13, "'fp32', 'tf32'"),
         (('max_seconds = 2', 'max_secs = 2'), 15, "unknown key (did you mean 'max_seconds'?)"),
         (('"8x9x10"', '"8x9x10"]\nsise = ["8x9x10"'), 13, "micro.1.sise: unknown key (did you mean 'size'?); "
-                                                         f"allowed: {', '.join(MICRO_AXES)}, measure"),
+                                                         f"allowed: {', '.join(MICRO_AXES)}, follows_device, measure"),
         (('size = 64\n', 'size = [64, 0]\n'), 8, "ELEMENTS of stride should be greater than 0, not 0"),
         (('variant = ["rows", "columns"]\n', ''), 5, "stride has no variant ''; variants: step, rows, columns"),
         (('size = 64\n', 'size = true\n'), 8, "not true or false"),

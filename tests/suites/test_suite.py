@@ -71,7 +71,10 @@ presicion = "fp32"
 measure = { min_samples = 0, max_secs = 3 }
 """
     budget = ", ".join(Budget.model_fields)
-    axes = "architecture, image_size, mode, precision, memory_format, compile_mode, device, threads, batch_size"
+    axes = (
+        "architecture, image_size, mode, precision, memory_format, compile_mode, device, threads, cudnn_benchmark, "
+        "power_limit, batch_size"
+    )
     assert mistakes(text) == [
         "own.toml:1: descripton: unknown key (did you mean 'description'?); "
         "allowed: description, measure, gate, architectures, sweep, micro",

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import torch
 
 from bench.worker.micro.prepared import Order, Prepared
+from bench.worker.nets.correctness import Unsuitable
 from bench.worker.timing.clock import EnqueueClock
 
 QUEUED_SIDE = 1024
-"""Of the matrix products in a queue: longer than a launch, short enough for thousands of them."""
+"""Of the products in a queue, where the size says no other: longer than a launch, short enough for thousands."""
 OVERLAPPED_SIDE = 2048
 """Of the one beside a copy: about as long as that."""
 LAUNCHES = 100
@@ -50,7 +51,7 @@ class TorchDevice:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._side = torch.Stream(name)
+        self._second: torch.Stream | None = None
 
     def buffer(self, octets: int, *, on_device: bool, pinned: bool = False) -> torch.Tensor:
         """Uninitialised pages do not exist yet: these are written."""
@@ -82,9 +83,32 @@ class TorchDevice:
         self._side.wait_stream(torch.accelerator.current_stream(self._name))
         return self._side
 
+    @property
+    def _side(self) -> torch.Stream:
+        """Made when it is first used: not every device has a second one."""
+        if self._second is None:
+            self._second = _second_stream(self._name)
+        return self._second
+
     def join(self) -> None:
         """The current stream waits for that one."""
         torch.accelerator.current_stream(self._name).wait_stream(self._side)
+
+
+def _second_stream(name: str) -> torch.Stream:
+    """One beside the current one.
+
+    Raises:
+        Unsuitable: the device has no other.
+    """
+    try:
+        stream = torch.Stream(name)
+    except (RuntimeError, NotImplementedError) as error:
+        why = str(error).partition("\n")[0]
+        raise Unsuitable(f"{name} has no second stream, so nothing runs beside: {why}") from error
+    if stream == torch.accelerator.current_stream(name):
+        raise Unsuitable(f"{name} has no second stream, so nothing runs beside")
+    return stream
 
 
 def device_of(order: Order) -> Device:
@@ -93,14 +117,31 @@ def device_of(order: Order) -> Device:
 
 
 def transfer(order: Order) -> Prepared:
-    """A copy of so many bytes from host to device (`h2d`), back (`d2h`), or within the device (`d2d`)."""
+    """A copy of so many bytes from host to device (`h2d`), back (`d2h`), within the device (`d2d`), or to the next one
+    of its kind (`peer`).
+    """
     device = device_of(order)
     (octets,) = order.case.size
+    if order.case.variant == "peer":
+        return _to_peer(order.case.device, octets)
     direction, _, memory = order.case.variant.partition("_")
     pinned = memory == "pinned"
     source = device.buffer(octets, on_device=direction.startswith("d"), pinned=pinned and direction == "h2d")
     target = device.buffer(octets, on_device=direction.endswith("d"), pinned=pinned and direction == "d2h")
     return Prepared(lambda: device.copy(target, source), "bytes_per_second", octets)
+
+
+def _to_peer(name: str, octets: int) -> Prepared:
+    """By the shortest way that the two have; whether they reach one another's memory is told, where torch can."""
+    own = torch.device(name)
+    peer = torch.device(own.type, ((own.index or 0) + 1) % torch.accelerator.device_count())
+    source, target = TorchDevice(str(own)), TorchDevice(str(peer))
+    theirs = target.buffer(octets, on_device=True)
+    ours = source.buffer(octets, on_device=True)
+    asks = getattr(torch.get_device_module(own), "can_device_access_peer", None)
+    reaches = None if asks is None else bool(asks(own.index, peer.index))
+    details = {"peer": str(peer), "peer_access": reaches}
+    return Prepared(lambda: source.copy(theirs, ours), "bytes_per_second", octets, details=details)
 
 
 def launch(order: Order) -> Prepared:
@@ -125,8 +166,8 @@ def launch(order: Order) -> Prepared:
 def queue(order: Order) -> Prepared:
     """So many launches behind a long one: once the queue is full, a launch waits for a kernel to end."""
     device = device_of(order)
-    (launches,) = order.case.size
-    product = device.product(QUEUED_SIDE)
+    launches = order.case.size[-1]
+    product = device.product(_side(order, QUEUED_SIDE))
 
     def step() -> None:
         for _ in range(launches):
@@ -135,12 +176,17 @@ def queue(order: Order) -> Prepared:
     return Prepared(step, "seconds", launches, EnqueueClock(device.synchronise, alone=True))
 
 
+def _side(order: Order, usual: int) -> int:
+    """Of the products: as the size says, where it does."""
+    return order.case.size[0] if len(order.case.size) > 1 else usual
+
+
 def overlap(order: Order) -> Prepared:
-    """Products, a copy from pinned memory, or both at once."""
+    """A product, a copy from pinned memory, both at once, or two `products` at once."""
     device = device_of(order)
-    (octets,) = order.case.size
+    octets = order.case.size[-1]
     source, target = device.buffer(octets, on_device=False, pinned=True), device.buffer(octets, on_device=True)
-    product = device.product(OVERLAPPED_SIDE)
+    product = device.product(_side(order, OVERLAPPED_SIDE))
 
     def both() -> None:
         with device.beside():
@@ -148,5 +194,13 @@ def overlap(order: Order) -> Prepared:
         product()
         device.join()
 
-    steps = {"compute": product, "copy": lambda: device.copy(target, source), "both": both}
+    other = device.product(_side(order, OVERLAPPED_SIDE)) if order.case.variant == "products" else product
+
+    def products() -> None:
+        with device.beside():
+            other()
+        product()
+        device.join()
+
+    steps = {"products": products, "compute": product, "copy": lambda: device.copy(target, source), "both": both}
     return Prepared(steps[order.case.variant], "seconds", 1)

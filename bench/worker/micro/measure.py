@@ -10,7 +10,7 @@ import torch
 from bench.machine import host
 from bench.records.record import Outcome, Record, Status, Work
 from bench.worker.events import Events
-from bench.worker.micro import accelerator, compute, convergence, loader, memory, processes
+from bench.worker.micro import accelerator, caches, compute, convergence, loader, memory, processes
 from bench.worker.micro.prepared import Elsewhere, Order, Prepared
 from bench.worker.nets import workload
 from bench.worker.nets.measure import no_garbage_collection, sampling_of
@@ -33,6 +33,7 @@ BUILDERS: Mapping[str, Callable[[Order], Prepared | Elsewhere]] = {
     "launch": accelerator.launch,
     "queue": accelerator.queue,
     "overlap": accelerator.overlap,
+    "cache": caches.cache,
     "all_reduce": processes.all_reduce,
     "scaling": processes.scaling,
     "loader": loader.loader,
@@ -58,7 +59,7 @@ class MicroMeasurer:
                 torch.set_num_threads(case.threads)
                 if case.device != "cpu":
                     torch.accelerator.set_device_index(torch.device(case.device))
-                backends = workload.set_precision(case.precision)
+                backends = workload.set_precision(case.precision) | workload.set_cudnn_benchmark("off")
                 prepared = BUILDERS[case.operation](Order(case, self._events, closing, self._data_root))
             if once:
                 prepared.step()

@@ -68,6 +68,7 @@ def all_reduce(order: Order) -> Elsewhere:
     processes, octets = order.case.size
     if processes < 2:
         raise Unsuitable("one process has no other to add up with")
+    backend_of(order.case.device.partition(":")[0])
     rank, others = _fork_ranks(order, processes)
     device = device_of_rank(order.case.device, rank)
     meeting = _rendezvous(order)
@@ -102,6 +103,18 @@ def device_of_rank(device: str, rank: int) -> str:
     return device if kind == "cpu" else f"{kind}:{rank}"
 
 
+def backend_of(kind: str) -> str:
+    """The library that adds up tensors of such devices, as torch has it: gloo, nccl, xccl, ...
+
+    Raises:
+        Unsuitable: torch knows none for them.
+    """
+    try:
+        return str(distributed.get_default_backend_for_device(kind))
+    except (ValueError, RuntimeError) as error:
+        raise Unsuitable(f"torch has no library that adds up tensors of {kind} over processes") from error
+
+
 def join_group(device: str, store: Any, rank: int, processes: int) -> None:
     """Make this process a rank; words between ranks go by gloo, whatever carries the tensors.
 
@@ -110,7 +123,7 @@ def join_group(device: str, store: Any, rank: int, processes: int) -> None:
     """
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     kind = device.partition(":")[0]
-    backend = "gloo" if kind == "cpu" else f"cpu:gloo,{kind}:{distributed.get_default_backend_for_device(kind)}"
+    backend = "gloo" if kind == "cpu" else f"cpu:gloo,{kind}:{backend_of(kind)}"
     if kind != "cpu":
         torch.accelerator.set_device_index(torch.device(device))
     distributed.init_process_group(backend, store=store, rank=rank, world_size=processes, timeout=SILENCE_LIMIT)

@@ -4,6 +4,8 @@ import sys
 from typing import Any
 
 from bench.records.record import Compile
+from bench.worker.nets import graphs as graph_recording
+from bench.worker.nets.correctness import Unsuitable
 from bench.worker.nets.workload import Workload
 from bench.worker.timing.clock import Clock
 from suites.case import Case
@@ -48,6 +50,20 @@ def first_step(work: Workload, clock: Clock) -> Compile:
         graphs=graphs() - before,
         kernels=metrics.generated_kernel_count - kernels,
     )
+
+
+def recorded(work: Workload, clock: Clock) -> Compile:
+    """Record a step as a graph, of the device that the case is on; what it took.
+
+    Raises:
+        Unsuitable: the device has no graphs, or such a step cannot be recorded.
+    """
+    module = graph_recording.module_of(work.case.device)
+    if module is None:
+        raise Unsuitable(f"{work.case.device} has no CUDA graphs")
+    start = clock.now()
+    work.record(module)
+    return Compile(seconds=clock.now() - start, graph_breaks=0, cached=False, graphs=1)
 
 
 def graphs() -> int:

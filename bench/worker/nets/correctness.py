@@ -145,6 +145,11 @@ def without_chance(net: nn.Module) -> Iterator[None]:
             setattr(module, name, share)
 
 
+def has_chance(net: nn.Module) -> bool:
+    """Whether a step of training leaves something to chance."""
+    return any(name and getattr(module, name) > 0 for module in net.modules() for name in [_share_of_chance(module)])
+
+
 def _share_of_chance(module: nn.Module) -> str:
     """The attribute that says how much of a module's input is dropped; empty for one that drops nothing."""
     if isinstance(module, nn.modules.dropout._DropoutNd) or type(module).__name__ == "StochasticDepth":

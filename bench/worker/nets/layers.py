@@ -127,12 +127,13 @@ def layers(events: Events, case: Case, budget: Budget, reference: Reference) -> 
         Unsuitable: the case is compiled: its layers are not there any more.
     """
     if case.compile_mode != "eager":
-        raise Unsuitable("a compiled net has no layers left to look at; look at the eager one")
+        raise Unsuitable("a compiled or recorded net has no layers left to look at; look at the eager one")
     with events.phase("building"):
         torch.set_num_threads(case.threads)
         if case.device != "cpu":
             torch.accelerator.set_device_index(torch.device(case.device))
         workload.set_precision(case.precision)
+        workload.set_cudnn_benchmark(case.cudnn_benchmark)
         wanted = settings.snapshot()
         work = workload.workload(case, correctness.load(reference.path))
         settings.restore(wanted)

@@ -53,8 +53,9 @@ class Measurer:
         self._wanted: dict[str, Any] = {}
         self._threads: set[int] = set()
         self._notes = dict(reference.notes)
-        self._backends: dict[str, str] | None = None
+        self._backends: dict[str, Any] | None = None
         self._checked: Check | None = None
+        self._recorded_peak: tuple[int | None, int | None] | None = None
 
     def run(self, once: bool) -> Record:
         """Build, compile, check, sample; with `once` stop before sampling."""
@@ -87,7 +88,7 @@ class Measurer:
         if problem := self._untrue() or compilation.problem_while_timed(case, graphs):
             return self._record(outcome=Outcome(Status.FAILED, problem))
         window_steps = self._count_energy(work, clock, samples)
-        allocated, reserved = memory.accelerator_peak(case.device)
+        allocated, reserved = self._recorded_peak or memory.accelerator_peak(case.device)
         host_peak = peak.peak_bytes()
         traffic, counts = self._count(work, compiled)
         return self._record(
@@ -137,7 +138,7 @@ class Measurer:
         torch.set_num_threads(case.threads)
         if case.device != "cpu":
             torch.accelerator.set_device_index(torch.device(case.device))
-        self._backends = workload.set_precision(case.precision)
+        self._backends = workload.set_precision(case.precision) | workload.set_cudnn_benchmark(case.cudnn_benchmark)
         self._wanted = settings.snapshot()
 
     def _build(self, tensors: Mapping[str, Any]) -> Workload:
@@ -174,15 +175,27 @@ class Measurer:
         return ""
 
     def _compile(self, work: Workload, clock: Clock, tensors: Mapping[str, Any]) -> Compile | None:
-        """What the first step of a compiled case took, which compiles; None for an eager one."""
+        """What the first step of a compiled case took, which compiles, or recording one; None for an eager one."""
         if self._case.compile_mode == "eager":
             return None
+        if not self._case.compiles:
+            return self._record_step(work, clock, tensors)
         # compilers are processes of their own: they are not to share the one core that OpenMP may have bound us to
         with self._events.phase("compiling"), host.all_cores():
             compiled = compilation.first_step(work, clock)
         work.net.load_state_dict(tensors["state"])  # the step has moved the weights, which are yet to be checked
         self._wanted |= {name: value for name, value in settings.snapshot().items() if name == settings.COMPILERS}
         return compiled
+
+    def _record_step(self, work: Workload, clock: Clock, tensors: Mapping[str, Any]) -> Compile:
+        """What recording took. Its memory is a pool of the graph's own, taken then: replays allocate nothing."""
+        memory.reset_accelerator(self._case.device)
+        with self._events.phase("recording"):
+            recorded = compilation.recorded(work, clock)
+        self._recorded_peak = memory.accelerator_peak(self._case.device)
+        self._notes["memory"] = "peak memory is that of recording the graph: replays allocate nothing"
+        work.net.load_state_dict(tensors["state"])
+        return recorded
 
     def _left_seconds(self) -> float:
         """Until the time limit of the case."""

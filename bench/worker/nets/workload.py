@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from bench.records.record import Check
-from bench.worker.nets import building, correctness, inputs
+from bench.worker.nets import building, correctness, graphs, inputs
 from bench.worker.nets.inputs import Inputs
 from bench.worker.nets.outputs import Loss, loss_for
 from bench.worker.settings import fp32_backends
-from suites.case import Case, Precision
+from suites.case import Case, Precision, Toggle
 
 LEARNING_RATE = 1e-5
 """Small enough that the ten-thousandth step still does the first one's work, on the first one's numbers."""
@@ -44,6 +44,9 @@ class Workload:
         uses_autograd: the forward pass takes gradients itself, which inference mode forbids.
         pristine: tensors that a step changes though it should not, each with what it has to be at a step's begin.
         notes: what a reader must know: kind -> sentence.
+        replay: does a recorded step again; None where steps are not recorded.
+        outputs: of the recorded step.
+        graph_module: records it once more after the check, where the check's graph leaves chance out.
     """
 
     case: Case
@@ -57,6 +60,9 @@ class Workload:
     uses_autograd: bool = False
     pristine: tuple[tuple[torch.Tensor, torch.Tensor], ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
+    replay: Callable[[], Any] | None = None
+    outputs: Any = None
+    graph_module: graphs.GraphModule | None = None
 
     @property
     def parameter_bytes(self) -> int:
@@ -75,6 +81,9 @@ class Workload:
 
     def step(self) -> Any:
         """One step of the case's mode; returns the outputs or the loss."""
+        return self.replay() if self.replay else self._eager_step()
+
+    def _eager_step(self) -> Any:
         return self._infer(self.inputs) if self.optimizer is None else self._train(self.optimizer)
 
     @contextlib.contextmanager
@@ -102,6 +111,8 @@ class Workload:
             return self._compare(tensors)
 
     def _compare(self, tensors: Mapping[str, Any]) -> Check:
+        if self.replay:
+            return self._compare_replayed(tensors)
         samples = tensors["samples"]
         given, generator = inputs.make(self.case, samples, building.SEED)
         tiles = self.case.batch_size // samples
@@ -116,6 +127,38 @@ class Workload:
             output, gradients = self._finite_gradients(x, labels, self.loss)
         return correctness.compare(output, gradients, tensors, self.case.precision)
 
+    def record(self, module: graphs.GraphModule) -> None:
+        """From now on a step is a replay. Warming up moves weights that are trained: they have to be set again.
+
+        Raises:
+            Unsuitable: such a step cannot be recorded.
+        """
+        if self.pristine:
+            raise correctness.Unsuitable("the net changes its inputs or itself; a graph's have to stay as they are")
+        with correctness.without_chance(self.net):
+            self.replay = graphs.record(self._eager_step, module)
+        if self.optimizer and correctness.has_chance(self.net):
+            self.notes["chance"] = "checked by a graph that was recorded without dropout; timed by one with it"
+            self.graph_module = module
+
+    def _compare_replayed(self, tensors: Mapping[str, Any]) -> Check:
+        """Have the recorded step work on the check's inputs: in the memory that it was recorded with."""
+        samples = tensors["samples"]
+        given, generator = inputs.make(self.case, samples, building.SEED)
+        tiles = self.case.batch_size // samples
+        own = [*self.inputs.tensors, self.labels]
+        labels = self.loss.labels(samples, generator).repeat(tiles) if self.loss else self.labels
+        kept = [tensor.clone() for tensor in own]
+        _refill(own, [*_place(given.tiled(samples, tiles), self.case).tensors, labels])
+        result = self.step()
+        gradients = correctness.sampled_gradients(self.net, 1.0) if self.optimizer else {}
+        check = correctness.compare(self.outputs if self.optimizer else result, gradients, tensors, self.case.precision)
+        _refill(own, kept)
+        if self.graph_module:
+            self.replay = graphs.record(self._eager_step, self.graph_module)
+        self.net.load_state_dict(tensors["state"])
+        return check
+
     def _infer(self, given: Inputs) -> Any:
         with autocast(self.case.precision, self.case.device):
             return given.into(self.call)
@@ -124,7 +167,7 @@ class Workload:
         assert self.loss is not None
         optimizer.zero_grad(set_to_none=True)
         with autocast(self.case.precision, self.case.device):
-            loss = self.loss.of(self.inputs.into(self.call), self.inputs, self.labels)
+            loss = self.loss.of(self._kept(self.inputs.into(self.call)), self.inputs, self.labels)
         if self.scaler is None:
             loss.backward()
             optimizer.step()
@@ -133,6 +176,12 @@ class Workload:
             self.scaler.step(optimizer)
             self.scaler.update()
         return loss
+
+    def _kept(self, outputs: Any) -> Any:
+        """The outputs of a step that may be recorded: its check needs them; any other's would only fill memory."""
+        if self.case.compile_mode == "cuda-graph":
+            self.outputs = outputs
+        return outputs
 
     def _finite_gradients(
         self, x: Inputs, labels: torch.Tensor, minimised: Loss
@@ -160,7 +209,7 @@ def workload(case: Case, tensors: Mapping[str, Any]) -> Workload:
     net.to(device=case.device, dtype=cast_dtype(case.precision))
     said = building.lay_out(net, case.memory_format)
     net.train(case.mode == "training")
-    call = net if case.compile_mode == "eager" else torch.compile(net, mode=case.compile_mode)
+    call = torch.compile(net, mode=case.compile_mode) if case.compiles else net
     made, generator = inputs.make(case, case.batch_size, building.SEED + 1)
     given = _place(made, case)
     loss = _loss(case, net, given, tensors) if case.mode == "training" else None
@@ -212,6 +261,18 @@ def set_precision(precision: Precision) -> dict[str, str]:
     for name, backend in found.items():
         backend.fp32_precision = "tf32" if precision == "tf32" and name.startswith("cu") else "ieee"
     return {name: str(backend.fp32_precision) for name, backend in found.items()}
+
+
+def set_cudnn_benchmark(search: Toggle) -> dict[str, bool]:
+    """Have cuDNN try its algorithms, or not; returns what torch then says, on every device, for the record."""
+    torch.backends.cudnn.benchmark = search == "on"
+    return {"cudnn.benchmark": bool(torch.backends.cudnn.benchmark)}
+
+
+def _refill(targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
+    with torch.no_grad():
+        for target, source in zip(targets, sources, strict=True):
+            target.copy_(source)
 
 
 def cast_dtype(precision: Precision) -> torch.dtype:

@@ -31,7 +31,8 @@ export function rowsOf(columns) {
 export function idOf(row) {
   const words = [row.operation, row.variant, row.size, row.architecture, row.mode,
     row.batch_size == null ? null : `b${row.batch_size}`, row.precision, row.memory_format, row.compile_mode, row.device,
-    row.threads == null ? null : `t${row.threads}`];
+    row.threads == null ? null : `t${row.threads}`, row.cudnn_benchmark === "on" ? "cudnn_benchmark" : null,
+    row.power_limit == null ? null : `${row.power_limit}W`];
   return words.filter((word) => word != null).join("-");
 }
 

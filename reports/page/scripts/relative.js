@@ -8,7 +8,8 @@ import { counted, number } from "./format.js";
 
 export const WAYS = {same: "the same settings", best: "each machine's best setting"};
 const LEADS = {speed: "is the fastest", dollar: "does most per dollar", joule: "does most per joule"};
-const CASE = ["architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode"];
+const CASE = ["architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
+  "cudnn_benchmark", "power_limit"];
 
 /** @param {Row} row @param {string} measure @returns {number | null} */
 export function valueOf(row, measure) {

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.support.driver import compiled
 from tests.support.runner import ROOT
 
 UUID = "GPU-11111111-2222-3333-4444-555555555555"
@@ -37,13 +38,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """The folder with the compiled driver."""
-    folder = tmp_path_factory.mktemp("driver")
-    name = "libnvidia-ml.so.1"
-    source = ROOT / "tests" / "support" / "driver.c"
-    subprocess.run(
-        [COMPILER, "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", str(folder / name), str(source)], check=True
-    )
-    return folder
+    return compiled(tmp_path_factory.mktemp("driver"), COMPILER)
 
 
 def run(library, **variables):
@@ -58,7 +53,9 @@ def test_a_driver_is_loaded_and_what_it_lacks_has_its_reason(library):
     answer = run(library)
     facts = answer["facts"]
     assert facts["driver"] == "580.65.06"
-    assert facts["nvml"] == {"driver": "580.65.06"}
+    assert facts["nvml"] == {
+        "driver": "580.65.06", "default_power_limit_watts": 350, "power_limit_range_watts": [100, 400],
+    }  # fmt: skip
     assert facts["nvml_reasons"]["ecc"] == "nvmlDeviceGetEccMode: Not Supported"
     assert facts["nvml_reasons"]["name"] == "nvmlDeviceGetName: Function Not Found"
     assert answer["unknown"] == "nvmlDeviceGetHandleByUUID: Not Found"

@@ -170,6 +170,23 @@ def test_what_overlaps_is_hidden():
     assert said(*records[:2]) == []
 
 
+def test_two_products_at_once_stand_beside_one():
+    times = {"compute": 3e-3, "products": 6.1e-3}
+    records = [micro(f"overlap-{v}-512x64-fp32-cuda:0-t1", value, **TIME) for v, value in times.items()]
+    assert said(*records) == ["overlap cuda:0: two products at once take 6.10 ms, one 3.00 ms"]
+    other = micro("overlap-products-256x64-fp32-cuda:0-t1", 1e-3, **TIME)
+    assert said(records[0], other) == []  # of another side: nothing to compare with
+
+
+def test_a_cache_is_worth_most_at_some_size():
+    rates = {("warm", 4096): 2e9, ("flushed", 4096): 1e9, ("warm", 65536): 8e9, ("flushed", 65536): 2e9}
+    records = [micro(f"cache-{v}-{n}-fp32-cuda:0-t1", rate, **RATE) for (v, n), rate in rates.items()]
+    (text,) = said(*records)
+    assert text.startswith("cache cuda:0: 64.0 KiB that lie in the cache are read 4.00 times")
+    assert text.endswith("as fast as after it was flushed (8.00 GB/s, 2.00 GB/s)")
+    assert said(records[0], records[3]) == []
+
+
 def test_all_reduce_has_a_best_and_a_least():
     records = [
         micro("all_reduce-2x4096-fp32-cpu-t1", 4096e3, **RATE), micro("all_reduce-2x1048576-fp32-cpu-t1", 1e9, **RATE),

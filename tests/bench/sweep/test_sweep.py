@@ -46,7 +46,7 @@ class Bench:
         self.data_root, self.instructions = data_root, instructions
         return self
 
-    def describe(self, architectures):
+    def describe(self, architectures, *, speeds=False):
         self.described = architectures
         return self.environment
 

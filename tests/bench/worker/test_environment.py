@@ -182,7 +182,7 @@ def test_what_a_gpu_is(monkeypatch, major, minor, tf32):
     assert [device["name"] for device in found] == ["cpu", "cuda:0", "cuda:1"]
     assert found[1] == {
         "name": "cuda:0", "model": "A GPU", "uuid": "GPU-12345678-90ab", "memory_bytes": 80 * 2**30, "reason": None,
-        "capability": f"{major}.{minor}", "multiprocessors": 108, "tf32": tf32,
+        "capability": f"{major}.{minor}", "multiprocessors": 108, "tf32": tf32, "cudnn": True, "graphs": True,
     }  # fmt: skip
     json.dumps(found, allow_nan=False)
 

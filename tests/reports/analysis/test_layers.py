@@ -103,7 +103,7 @@ def test_functional_operators_are_charged_to_the_module_that_calls_them(look):
 
 
 def test_a_compiled_net_has_no_layers_left(look):
-    with pytest.raises(DlhwError, match="skipped: a compiled net has no layers left to look at"):
+    with pytest.raises(DlhwError, match="skipped: a compiled or recorded net has no layers left to look at"):
         look("lenet-inference-b8-fp32-contiguous-default-cpu-t1")
 
 

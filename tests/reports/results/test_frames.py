@@ -79,6 +79,7 @@ def test_a_measured_case_is_a_row(row, path):
         "kind": "net", "metric": "images_per_second", "value": 2000, "value_low": 8 / 0.007, "value_high": 8000,
         "architecture": "lenet", "mode": "inference", "batch_size": 8, "precision": "fp32",
         "memory_format": "contiguous", "compile_mode": "eager", "device": "cpu", "threads": 2,
+        "cudnn_benchmark": "off",
         "input_shape": "1x28x28", "parameters": 61706, "status": "measured", "reason": "", "launches": 1, "samples": 7,
         "median_seconds": 0.004, "low_seconds": 0.001, "high_seconds": 0.007, "half_width": 0.75,
         "within_half_width": 0.75, "latency_seconds": 0.004,

@@ -42,7 +42,7 @@ def test_only_axes_that_vary_have_a_column(frame):
 
 def test_one_row_has_all_its_axes(frame):
     table = tables.cases(frame(measured()))
-    own = [axis.replace("_", " ") for axis in AXES if axis not in {"operation", "variant", "size"}]
+    own = [axis.replace("_", " ") for axis in AXES if axis not in {"operation", "variant", "size", "power_limit"}]
     assert list(table)[: len(own)] == own
     assert table["batch size"].tolist() == ["8"]
 
@@ -201,3 +201,38 @@ def test_a_mistake_names_the_option(frame, by, value, words):
     with pytest.raises(DlhwError) as caught:
         tables.pivot(frame(measured()), by, value)
     assert str(caught.value).startswith(words)
+
+
+def limited(watts, joules):
+    """A case under that power limit, whose window took so many joules."""
+    sensors = {
+        "energy_joules": joules, "window_steps": 10, "mean_power_watts": joules / 5,
+        "power_limit_watts": watts or 700.0,
+        "idle_power_watts": 50.0, "energy_above_idle_joules": joules - 250,
+    }  # fmt: skip
+    return replace(
+        measured(replace(LENET, device="cuda:0", power_limit=watts), FAST), sensors=sensors,
+    )  # fmt: skip
+
+
+def test_images_a_joule_stand_beside_the_watts_and_the_latency_beside_the_time(frame):
+    records = [limited(None, 3200.0), limited(300, 1600.0)]
+    waited = [replace(each, sampling=replace(each.sampling, synchronised_seconds=(0.002,) * 7)) for each in records]
+    table = tables.cases(frame(*waited))
+    assert table[["power limit", "time a step", "latency", "mean power", "images/J", "J/image above idle"]].to_dict(
+        "list"
+    ) == {
+        "power limit": ["-", "300"], "time a step": ["1.00 ms [1.00, 1.00]"] * 2, "latency": ["2.00 ms"] * 2,
+        "mean power": ["640 W", "320 W"], "images/J": ["0.025 img/J", "0.050 img/J"],
+        "J/image above idle": ["36.9 J", "16.9 J"],
+    }  # fmt: skip
+    assert pivot(frame(*records), "power_limit", "images_per_joule") == {
+        "-": ["0.025 img/J"],
+        "300": ["0.050 img/J"],
+    }
+
+
+def test_a_cpus_table_has_neither_latency_nor_watts(frame):
+    assert not {"latency", "mean power", "images/J", "power limit"} & set(
+        tables.cases(frame(measured(), measured(BF16)))
+    )

@@ -4,9 +4,11 @@ import contextlib
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bench.worker.micro import accelerator
 from bench.worker.micro.prepared import Order
+from bench.worker.nets.correctness import Unsuitable
 from bench.worker.timing import clock
 from bench.worker.timing.clock import AcceleratorClock
 from suites.case import Budget
@@ -55,7 +57,7 @@ class Gpu:
         return lambda: self._queue("compute", KERNEL)
 
     def product(self, side):
-        return lambda: self._queue("compute", PRODUCT)
+        return lambda: self._queue("copy" if self.side else "compute", PRODUCT)  # the side queue is the other engine
 
     def synchronise(self):
         self.host.time = max(self.host.time, *self.free.values())
@@ -161,6 +163,25 @@ def test_a_result_read_too_early_would_be_caught(host):
     assert first.elapsed_time(second) < PRODUCT * 1e3
     gpu.synchronise()
     assert first.elapsed_time(second) == pytest.approx((PRODUCT + LAUNCH) * 1e3)
+
+
+def test_two_products_take_as_long_as_one_where_the_device_can(figure):
+    one = figure("overlap", "compute", 2**25)
+    assert figure("overlap", "products", 2**25) == pytest.approx(one, abs=3 * LAUNCH)  # one is on the copying engine
+    assert figure("overlap", "products", 2**25, engines=1) == pytest.approx(2 * one, abs=3 * LAUNCH)
+
+
+def _no_streams(name):
+    raise NotImplementedError("no streams here\nmore words")
+
+
+@pytest.mark.parametrize(("make", "why"), [(_no_streams, ": no streams here"), (lambda name: "the only one", "")])
+def test_a_device_without_a_second_stream_says_so(monkeypatch, make, why):
+    monkeypatch.setattr(torch, "Stream", make)
+    monkeypatch.setattr(torch.accelerator, "current_stream", lambda name: "the only one")
+    device = accelerator.TorchDevice("mps:0")
+    with pytest.raises(Unsuitable, match=f"^mps:0 has no second stream, so nothing runs beside{why}$"):
+        device.beside()
 
 
 def test_pages_of_the_host_are_there_before_they_are_timed():

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.records.record import Check, Outcome, Status
+from bench.records.record import Check, Compile, Outcome, Status
 from bench.worker import events, memory
 from bench.worker.events import Events
 from bench.worker.nets import correctness, measure
@@ -58,7 +58,7 @@ def run(monkeypatch):
     host = SimpleNamespace(time=0.0)
     device, allocator = Device(host, MS, [8 * MS]), Allocator()
 
-    def run(*, once=False, error=0.0):
+    def run(*, once=False, error=0.0, case=CASE):
         now = SimpleNamespace(perf_counter=lambda: host.time)
         for module in (clock, events, measure):
             monkeypatch.setattr(module, "time", now)
@@ -68,13 +68,13 @@ def run(monkeypatch):
         monkeypatch.setattr(
             measure, "clock_for", lambda name, before: AcceleratorClock(device.event, device.synchronise)
         )
-        monkeypatch.setattr(correctness, "load", lambda path: {})
+        monkeypatch.setattr(correctness, "load", lambda path: {"state": {}})
         monkeypatch.setattr(measure.workload, "workload", lambda case, tensors: Work(device, allocator, error))
         reference = Reference(
             path="", parameters=61706, convolutions=True, forward_flops_per_image=833_040, step_flops_per_image=833_040
         )
         read, write = os.pipe()
-        record = measure.Measurer(Events(write), CASE, BUDGET, reference).run(once)
+        record = measure.Measurer(Events(write), case, BUDGET, reference).run(once)
         os.close(write)
         with os.fdopen(read) as lines:
             told = [json.loads(line) for line in lines if line.strip()]
@@ -129,6 +129,47 @@ def test_a_wrong_result_is_not_timed(run):
     assert record.outcome.status == Status.WRONG_RESULT
     assert record.seconds == ()
     assert "sampling" not in phases
+
+
+@pytest.mark.parametrize("search", ["on", "off"])
+def test_the_search_for_algorithms_is_as_the_label_says_and_recorded_as_read_back(run, monkeypatch, search):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", search == "off")  # it was the other way before
+    record, _ = run(case=replace(CASE, cudnn_benchmark=search))
+    assert record.backends["cudnn.benchmark"] is (search == "on")
+
+
+def test_a_search_that_something_switches_back_fails_the_case(run, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    step = Work.step
+
+    def switching(self):
+        torch.backends.cudnn.benchmark = False
+        step(self)
+
+    monkeypatch.setattr(Work, "step", switching)
+    record, _ = run(case=replace(CASE, cudnn_benchmark="on"))
+    assert record.outcome.status == Status.FAILED
+    assert "cudnn.benchmark is False, not True" in record.outcome.reason
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_a_recorded_steps_memory_is_that_of_recording(run, monkeypatch, mode):
+    """Replays allocate nothing: what they showed would be no step's memory."""
+    net = SimpleNamespace(load_state_dict=lambda state: None)
+
+    def record_step(work, clock):
+        work.step()
+        monkeypatch.setattr(Work, "step", lambda self: self.device.step())
+        return Compile(seconds=0.5, graph_breaks=0, cached=False, graphs=1)
+
+    monkeypatch.setattr(Work, "net", net, raising=False)
+    monkeypatch.setattr(measure.compilation, "recorded", record_step)
+    record, phases = run(case=replace(CASE, compile_mode="cuda-graph", mode=mode))
+    assert record.outcome == Outcome(Status.MEASURED)
+    assert "recording" in phases
+    assert record.memory.peak_allocated_bytes == WEIGHTS + ACTIVATIONS
+    assert record.notes["memory"] == "peak memory is that of recording the graph: replays allocate nothing"
+    assert record.compile.graphs == 1
 
 
 def test_once_stops_before_sampling(run):
