@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.machine.bounds import Bounds, bounds, classify, is_compiled, work_of
 from bench.machine.ceilings import Ceilings
 from bench.records.curves import Ratio, ratio
 from bench.records.record import Record, Status
 from bench.records.summary import summarise, value_of
-from reports.analysis.roofline import Bounds, bounds, ceilings_of, classify, is_compiled, work_of
+from reports.analysis.roofline import ceilings_of
 from reports.results import frames
 from suites import cases, units
 from suites.errors import DlhwError, did_you_mean

@@ -41,8 +41,9 @@ class Bench:
             assert not fork, "the second worker serves by fresh interpreters"
         return self
 
-    def launcher(self, worker, fresh, data_root):
+    def launcher(self, worker, fresh, data_root, *, keep):
         assert worker is fresh is self
+        self.keeps_references = keep
         self.data_root = data_root
         return self
 
