@@ -200,5 +200,5 @@ class Budget(BaseModel):
 
 
 SHORT = Budget(min_samples=3, min_seconds=0.1, max_seconds=0.25, warmup_seconds=0.25, time_limit_seconds=30)
-"""What `Budget.short` leaves of a launch at most, and the least time limit. Three samples of a slow step have an interval
-that says something; where its time limit comes first there are two."""
+"""What `Budget.short` leaves of a launch at most, and the least time limit. Three samples of a slow step have an
+interval that says something; where its time limit comes first there are two."""

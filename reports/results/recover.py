@@ -52,9 +52,11 @@ def _recover(runs: Sequence[Run], damaged: int) -> tuple[dict[str, Any], list[st
 def _of_launches(runs: Sequence[Run], header: Mapping[str, Any], missing: Sequence[str]) -> dict[str, Record]:
     """Records of the cases that had launches, but no record yet, when the run was killed."""
     launches = launched(runs, header.get("key", {}))
-    budget = Budget.model_validate(header.get("measure", {}))
-    cores = ((header.get("machine_info") or {}).get("host") or {}).get("cores") or 1
-    return {case_id: best_of(launches[case_id], budget, cores) for case_id in missing if case_id in launches}
+    begun = [case_id for case_id in missing if case_id in launches]
+    if not begun:
+        return {}
+    budget, cores = Budget.model_validate(header["measure"]), int(header["machine_info"]["host"]["cores"])
+    return {case_id: best_of(launches[case_id], budget, cores) for case_id in begun}
 
 
 def _results(
