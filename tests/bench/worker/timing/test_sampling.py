@@ -146,7 +146,7 @@ def test_what_cannot_end_is_not_begun():
 
 @pytest.mark.parametrize(
     ("limit_seconds", "samples", "reason"),
-    [(40, 2, "time_limit"), (59, 3, "time_limit"), (79, 5, "time_limit"), (80, 6, "max_seconds")],
+    [(40, 2, "time_limit"), (59, 3, "time_limit"), (79, 5, "time_limit"), (80, 6, "precision")],
 )
 def test_a_slow_step_has_as_many_samples_as_its_time_limit_lets_it(limit_seconds, samples, reason):
     clock = FakeClock([10 * SECOND])
