@@ -46,12 +46,12 @@ def best_of(records: Sequence[Record], budget: Budget, cores: int) -> Record:
 
     What disturbs a launch is seen by its evidence, not by its time; what was set aside stays in the journal.
     """
-    disturbed = [record for record in records if record.sampling and record.sampling.noisy]
-    good = [record for record in records if record not in disturbed]
+    disturbed = [record for record in records if record.disturbed]
+    good = [record for record in records if not record.disturbed]
     found = combine(good or records, budget, cores)
     if not good or not disturbed or found.sampling is None:
         return found
-    reasons = [record.sampling.noisy[0] for record in disturbed if record.sampling]
+    reasons = [record.disturbed[0] for record in disturbed]
     text = f"{len(reasons)} of {len(records)} launches set aside as disturbed: {Counter(reasons).most_common(1)[0][0]}"
     return replace(found, sampling=replace(found.sampling, set_aside=text))
 

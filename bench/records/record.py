@@ -197,6 +197,11 @@ class Record:
     backends: Mapping[str, Any] | None = None
     cost: Mapping[str, float] | None = None
 
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """What else had a hand in its times; empty where nothing is known to have had."""
+        return self.sampling.noisy if self.sampling else ()
+
     def extra_info(self) -> dict[str, Any]:
         """What goes into pytest-benchmark's `extra_info`: all but the samples, in plain JSON types."""
         data = asdict(self)

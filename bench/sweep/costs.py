@@ -81,7 +81,7 @@ class Costs:
             step = statistics.median(record.seconds)
             if record.compile is not None:
                 self._compiling.append(record.compile.seconds)
-            if record.sampling is not None and record.sampling.noisy:
+            if record.disturbed:
                 return  # its steps tell of the others
             self._steps.append((_features(case), math.log(step / step_guess(case))))
             self._weights = _ridge(self._steps)

@@ -21,11 +21,7 @@ WORDS_OF_STATUS = {
 
 def undisturbed(records: Iterable[Record]) -> list[Record]:
     """Those that were measured, and that nothing is known to have had a hand in."""
-    return [
-        record
-        for record in records
-        if record.outcome.status is Status.MEASURED and not (record.sampling and record.sampling.noisy)
-    ]
+    return [record for record in records if record.outcome.status is Status.MEASURED and not record.disturbed]
 
 
 def best_settings(records: Iterable[Record], known: Ceilings) -> list[str]:
@@ -97,7 +93,7 @@ def spread(records: Sequence[Record]) -> list[str]:
         said = f"; {alone} of them within a single launch" if alone else ""
         half = units.percent(statistics.median(widths))
         lines.append(f"half of the intervals are within ±{half}, nine in ten within ±{units.percent(tenth)}{said}")
-    noisy = Counter(_kind(reason) for record in found if record.sampling for reason in record.sampling.noisy[:1])
+    noisy = Counter(_kind(reason) for record in found for reason in record.disturbed[:1])
     if noisy:
         kinds = ", ".join(f"{count} {kind}" for kind, count in noisy.most_common(4))
         lines.append(f"{noisy.total()} disturbed (NOISY), in no sentence above without saying so: {kinds}")

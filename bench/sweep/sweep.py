@@ -187,7 +187,7 @@ class Sweep:
     def _take_stock(self, case_id: str) -> None:
         """Sum up what is known of a case by now."""
         budget, launches = self.cases[case_id][1], self._launched.get(case_id, [])
-        good = [record for record in launches if not (record.sampling and record.sampling.noisy)]
+        good = [record for record in launches if not record.disturbed]
         found = summarise(best_of(launches, budget, self.cores)) if launches else None
         self._known[case_id] = planner.Standing(
             case_id=case_id,

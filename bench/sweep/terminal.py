@@ -9,8 +9,8 @@ import pytest
 
 from bench.controller import variables
 from bench.machine import ceilings
-from bench.records.findings import findings
 from bench.records.record import Record, Status, fingerprint
+from bench.records.sentences import findings
 from bench.sweep import command, ending, progress, streams
 from bench.sweep.stash import PROGRESS, RECORD, SWEEP, case_id_of, disabled, is_case, planned
 from bench.sweep.sweep import Sweep

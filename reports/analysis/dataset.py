@@ -130,8 +130,9 @@ def _analysed(files: Sequence[Results], data: pd.DataFrame) -> pd.DataFrame:
 
 
 def _settings(data: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Pairs that differ in one axis: the base is the axis's first value in the order of `base_of`."""
-    nets = plain(data[(data["kind"] == "net") & (data["status"] == "measured")])
+    """Pairs of undisturbed cases that differ in one axis: the base is the axis's first value in the order of `base_of`."""
+    calm = data["noisy"].fillna("") == ""
+    nets = plain(data[(data["kind"] == "net") & (data["status"] == "measured") & calm])
     for axis in PAIRED:
         others = [name for name in (*MACHINE_FREE, "threads", "device", "machine") if name != axis]
         for group in grouped(nets, others).values():

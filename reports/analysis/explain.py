@@ -35,6 +35,7 @@ class Setting:
     value: Any
     gain: Ratio
     case: str
+    disturbed: bool = False
 
 
 def explain(paths: Sequence[Path], case_id: str) -> Explanation:
@@ -148,7 +149,11 @@ def settings(record: Record, others: Sequence[Record]) -> list[Setting]:
         differing = [axis for axis in record.case if axis != "parameters" and other.case.get(axis) != record.case[axis]]
         if len(differing) == 1 and differing[0] in TOGGLES:
             gain = ratio(value_of(other), value_of(record))
-            found.append(Setting(differing[0], other.case[differing[0]], gain, other.id))
+            found.append(
+                Setting(
+                    differing[0], other.case[differing[0]], gain, other.id, bool(other.disturbed or record.disturbed)
+                )
+            )
     return sorted(found, key=lambda setting: -setting.gain.value)
 
 
@@ -158,10 +163,11 @@ def _setting_lines(record: Record, found: Sequence[Setting]) -> Iterator[str]:
     for setting in found:
         best.setdefault(setting.axis, setting)
     for position, setting in enumerate(best.values()):
-        most = "helped most here: " if position == 0 and setting.gain.value > 1 and setting.gain.certain else ""
+        sure = setting.gain.certain and not setting.disturbed
+        most = "helped most here: " if position == 0 and setting.gain.value > 1 and sure else ""
         gain = setting.gain
         interval = "" if gain.low is None else f" [{units.number(gain.low)}, {units.number(gain.high)}]"
-        unsure = "" if gain.certain else ", which may be noise"
+        unsure = ", but one of the two was disturbed" if setting.disturbed else "" if sure else ", which may be noise"
         times = f"{units.number(gain.value)} times{interval}"
         yield f"{most}{setting.axis} {setting.value}: {times} as many images/s{unsure}"
     missing = [axis for axis in TOGGLES if axis not in best]

@@ -74,7 +74,7 @@ def analysis(record: Record, known: Ceilings, models: Mapping[str, str | None]) 
     moved, least = record.traffic.operator_bytes, record.traffic.compulsory_bytes
     return {
         "bound": bound,
-        "decided_by": decided_by,
+        "decided_by": f"{decided_by}; its time was disturbed" if record.disturbed else decided_by,
         "compute_seconds": found.compute,
         "bandwidth_seconds": found.bandwidth,
         "dispatch_seconds": found.dispatch,

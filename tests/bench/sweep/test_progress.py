@@ -101,7 +101,12 @@ def test_a_tally_of_nothing():
 def test_what_is_done_and_what_remains():
     left = [120.0]
     shown = Progress(["a", "b", "c"], lambda: left[0])
-    assert (len(shown), shown.planned, shown.done, progress.eta(shown)) == (3, ("a", "b", "c"), "[0/3]", "ETA 2 min 00 s")
+    assert (len(shown), shown.planned, shown.done, progress.eta(shown)) == (
+        3,
+        ("a", "b", "c"),
+        "[0/3]",
+        "ETA 2 min 00 s",
+    )
     shown.see("a")
     shown.see("a")
     left[0] = 60.4
