@@ -130,7 +130,7 @@ def _analysed(files: Sequence[Results], data: pd.DataFrame) -> pd.DataFrame:
 
 
 def _settings(data: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Pairs of undisturbed cases that differ in one axis: the base is the axis's first value in the order of `base_of`."""
+    """Pairs of undisturbed cases that differ in one axis; the base is the axis's first value, as `_base` has it."""
     calm = data["noisy"].fillna("") == ""
     nets = plain(data[(data["kind"] == "net") & (data["status"] == "measured") & calm])
     for axis in PAIRED:
