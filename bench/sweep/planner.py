@@ -22,6 +22,7 @@ FEWEST = 3
 """Launches for an interval worth having: Student's t of two is 12.7."""
 FACTOR = {1: 8.98, 2: 8.98, 3: 2.48, 4: 1.59, 5: 1.24}
 """Number of launches -> half width of their interval, in standard deviations: Student's t over the root."""
+ROUNDING_SECONDS = 1e-6
 BY_RANKS = 3.0
 """Over the root of six launches and more: the interval by order statistics, in standard deviations."""
 
@@ -63,8 +64,8 @@ def choose(standings: Sequence[Standing], left_seconds: float) -> str | None:
     """The case to launch next; None where all are settled, or no launch ends in the time that is left."""
     open_ones = [each for each in standings if not each.settled]
     spread = pooled_sd(standings)
-    eligible = [each for each in _rested(open_ones) if _needs(each, open_ones) <= left_seconds]
-    best = max(eligible, key=lambda each: (gain(each, spread) / each.cost_seconds, -each.last), default=None)
+    affordable = [each for each in open_ones if _needs(each, open_ones) <= left_seconds + ROUNDING_SECONDS]
+    best = max(_rested(affordable), key=lambda each: (gain(each, spread) / each.cost_seconds, -each.last), default=None)
     return best.case_id if best else None
 
 
@@ -116,8 +117,9 @@ def _rested(cases: Sequence[Standing]) -> list[Standing]:
 
 
 def _needs(case: Standing, cases: Sequence[Standing]) -> float:
-    """What has to be left for a launch to be begun: a second one is begun only where there is time for a third."""
-    if not case.launches or len(case.medians) >= FEWEST - 1 or (case.most or FEWEST) < FEWEST:
+    """What has to be left for a launch to be begun: time for the third of each case that has two comes first."""
+    count = len(case.medians)
+    if not case.launches or count == FEWEST - 1 or (case.most or FEWEST) < FEWEST:
         return case.cost_seconds
     begun = sum(each.cost_seconds for each in cases if len(each.medians) == FEWEST - 1)
-    return begun + case.cost_seconds * (FEWEST - max(1, len(case.medians)))
+    return begun + case.cost_seconds * max(1, FEWEST - max(1, count))
