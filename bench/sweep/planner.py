@@ -122,4 +122,4 @@ def _needs(case: Standing, cases: Sequence[Standing]) -> float:
     if not case.launches or count == FEWEST - 1 or (case.most or FEWEST) < FEWEST:
         return case.cost_seconds
     begun = sum(each.cost_seconds for each in cases if len(each.medians) == FEWEST - 1)
-    return begun + case.cost_seconds * max(1, FEWEST - max(1, count))
+    return begun + case.cost_seconds * (2 if count == 1 else 1)
