@@ -50,7 +50,8 @@ def _promise(sweep: Sweep) -> str:
 
 def quieten(config: pytest.Config) -> None:
     """pytest-benchmark's tables only where they are asked for: a run ends with one screen."""
-    asked = ("--benchmark-columns", "--benchmark-sort", "--benchmark-group-by", "--benchmark-verbose")
+    options = ("columns", "sort", "group-by", "verbose", "compare", "histogram")
+    asked = tuple(f"--benchmark-{option}" for option in options)
     words = [str(word) for word in config.invocation_params.args]
     if config.option.verbose <= 0 and not any(word.startswith(asked) for word in words):
         config.option.benchmark_quiet = True
