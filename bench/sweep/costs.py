@@ -32,8 +32,9 @@ NETS = {
 }  # fmt: skip
 """As the records of a sweep tell them, rounded: enough for a guess."""
 UNKNOWN_NET = Net(2e9, 3e7, 2e7, 100)
-TRAINING = 3.3
-"""Times the work of inference."""
+TRAINING = Net(3.0, 2.5, 6.0, 3.6)
+"""Times the work of inference: weights are read, their gradients written and read, and they are updated."""
+INFERENCE = Net(1.0, 1.0, 1.0, 1.0)
 FLOPS_A_SECOND = {"fp32": 3.9e11, "tf32": 3.9e11}
 NARROW_FLOPS_A_SECOND = 6.8e11
 SECONDS_AN_OPERATOR, SECONDS_A_BYTE = 2.7e-5, 1.1e-10
@@ -44,7 +45,7 @@ WARM_UP_SECONDS, STEPS_BESIDE = 0.1, 3
 """Steps of the check and of the warm-up, as long as warm-up needs for a fast one."""
 COMPILE_SECONDS, COMPILER_SECONDS = 5.0, 10.0
 """Of a small net; and once, to warm the compiler's cache."""
-RIDGE = 0.5
+RIDGE = 1.0
 """What a correction costs: as much as half a launch that disagrees with it."""
 USUAL_SAMPLES = 10
 """Until the median is known to a few percent, of steps that take some ten milliseconds."""
@@ -63,7 +64,7 @@ class Costs:
     known: Mapping[str, float] = field(default_factory=dict)
     _steps: list[tuple[dict[str, float], float]] = field(default_factory=list)
     _prepared: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-    _launches: list[tuple[float, float]] = field(default_factory=list)
+    _around: list[float] = field(default_factory=list)
     _compiling: list[float] = field(default_factory=list)
     _latest: dict[str, float] = field(default_factory=dict)
     _weights: dict[str, float] = field(default_factory=dict)
@@ -85,7 +86,8 @@ class Costs:
                 return  # its steps tell of the others
             self._steps.append((_features(case), math.log(step / step_guess(case))))
             self._weights = _ridge(self._steps)
-            self._launches.append((launch, self._launch_of(case, budget, step)))
+            stepping = self._stepping(case, budget, step)
+            self._around.append(max(0.0, launch - stepping) / around_guess(case, budget))
 
     def launch(self, case: AnyCase, budget: Budget) -> float:
         """What a further launch takes; with what has to be made before it, if that is not there yet."""
@@ -107,7 +109,8 @@ class Costs:
         if case.id in self.known:
             return self.known[case.id] * self._since
         correction = sum(self._weights.get(name, 0.0) * value for name, value in _features(case).items())
-        return self._slowness * self._launch_of(case, budget, step_guess(case) * math.exp(correction))
+        stepping = self._stepping(case, budget, step_guess(case) * math.exp(correction))
+        return stepping + self._slowness * around_guess(case, budget)
 
     @property
     def learnt(self) -> dict[str, float]:
@@ -116,9 +119,8 @@ class Costs:
 
     @property
     def _slowness(self) -> float:
-        """How much longer launches take than their steps explain."""
-        recent = self._launches[-RECENT:]
-        return (1.0 + sum(took for took, _ in recent)) / (1.0 + sum(guessed for _, guessed in recent))
+        """How much longer than guessed it takes to start, to build and to warm up what is fast."""
+        return statistics.median((1.0, *self._around[-RECENT:]))
 
     @property
     def _since(self) -> float:
@@ -141,18 +143,22 @@ class Costs:
             found[case.architecture, case.mode] = 0.1 + net.parameters * 1.5e-8 + net.flops * 1e-10
         return {name: seconds for name, seconds in found.items() if name not in self._prepared}
 
-    def _launch_of(self, case: AnyCase, budget: Budget, step_seconds: float) -> float:
-        """Seconds of a launch whose steps take so long."""
-        start = FORK_SECONDS if budget.launches == 1 else START_SECONDS
-        building = BUILDING_SECONDS
-        if isinstance(case, Case):
-            building += BUILDING_A_PARAMETER * NETS.get(case.architecture, UNKNOWN_NET).parameters
+    def _stepping(self, case: AnyCase, budget: Budget, step_seconds: float) -> float:
+        """Seconds that a launch spends on steps that take so long each, and on compiling them."""
         compiling = 0.0 if case.compile_mode == "eager" else statistics.fmean((COMPILE_SECONDS, *self._compiling))
-        least = min(budget.min_seconds, budget.max_seconds)
         usual = min(budget.max_seconds, USUAL_SAMPLES * step_seconds)
-        sampling = max(least, budget.min_samples * step_seconds, usual)
-        around = WARM_UP_SECONDS + STEPS_BESIDE * step_seconds
-        return min(start + building + around + sampling, budget.time_limit_seconds) + compiling
+        least = max(min(budget.min_seconds, budget.max_seconds), budget.min_samples * step_seconds)
+        steps = max(least, usual) + STEPS_BESIDE * step_seconds
+        return min(steps, budget.time_limit_seconds) + compiling
+
+
+def around_guess(case: AnyCase, budget: Budget) -> float:
+    """Seconds of a launch beside its steps."""
+    start = FORK_SECONDS if budget.launches == 1 else START_SECONDS
+    building = BUILDING_SECONDS
+    if isinstance(case, Case):
+        building += BUILDING_A_PARAMETER * NETS.get(case.architecture, UNKNOWN_NET).parameters
+    return start + building + WARM_UP_SECONDS
 
 
 def step_guess(case: AnyCase) -> float:
@@ -161,10 +167,10 @@ def step_guess(case: AnyCase) -> float:
         return 0.01
     net = NETS.get(case.architecture, UNKNOWN_NET)
     rate = FLOPS_A_SECOND.get(case.precision, NARROW_FLOPS_A_SECOND)
-    images = net.flops / rate + net.octets * SECONDS_A_BYTE
-    step = case.batch_size * images + net.operators * SECONDS_AN_OPERATOR
-    weights = net.parameters * 4 * SECONDS_A_BYTE
-    return TRAINING * (step + weights) if case.mode == "training" else step + weights
+    times = TRAINING if case.mode == "training" else INFERENCE
+    image = times.flops * net.flops / rate + times.octets * net.octets * SECONDS_A_BYTE
+    weights = times.parameters * net.parameters * 4 * SECONDS_A_BYTE
+    return case.batch_size * image + weights + times.operators * net.operators * SECONDS_AN_OPERATOR
 
 
 def _features(case: AnyCase) -> dict[str, float]:

@@ -114,8 +114,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         write(text)
     if not measured:
         write("NOTHING WAS MEASURED: every case was skipped or failed; the reasons are above", red=True)
-    if len(sweep.records) < len(config.stash[PROGRESS]) or sweep.unreached():
-        write(f"the rest, or to go on: {_resume_command(config)}", yellow=True)
+    if len(sweep.records) < len(config.stash[PROGRESS]):
+        write(f"ended early; the rest: {_resume_command(config)}", yellow=True)
+    elif sweep.unreached():
+        write(f"what was not reached: {_resume_command(config)}", yellow=True)
 
 
 def _screen(config: pytest.Config, sweep: Sweep, measured: Sequence[Record]) -> Iterator[str]:

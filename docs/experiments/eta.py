@@ -9,6 +9,7 @@ Figures: docs/budget.md.
 """
 
 import argparse
+import math
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +24,19 @@ from suites.cases import AnyCase
 Row = tuple[AnyCase, Budget, Record]
 
 
-def slower(record: Record, speed: float) -> Record:
-    """What a slower machine would have recorded."""
-    cost = dict(record.cost or {})
-    launch, total = cost["process"], cost["total"]
-    cost["process"] = FORK_SECONDS + (launch - FORK_SECONDS) / speed
-    cost["total"] = cost["process"] + (total - launch) / speed
+def slower(record: Record, budget: Budget, speed: float) -> Record:
+    """What a slower machine would have recorded: as many samples, as far as the budget lets it."""
+    cost, sampling = dict(record.cost or {}), record.sampling
+    if sampling is None:
+        return record
+    step = statistics.median(record.seconds) / speed
+    sampled = math.fsum(record.seconds) * sampling.steps_per_sample
+    warm_up = cost["sampling"] - sampled
+    most = max(budget.max_seconds, budget.min_samples * step)
+    after = min(sampled / speed, max(sampled, most)) + min(warm_up / speed, budget.warmup_seconds + 2 * step)
+    around = cost["process"] - FORK_SECONDS - cost["sampling"]
+    launch = FORK_SECONDS + around / speed + after
+    cost |= {"total": launch + (cost["total"] - cost["process"]) / speed, "process": launch}
     return replace(record, cost=cost, seconds=tuple(each / speed for each in record.seconds))
 
 
@@ -54,7 +62,7 @@ def main() -> None:
     measure = suite.load(options.suite).content.measure
     runs, _ = read(options.journal)
     records = [record for record in runs[-1].records.values() if record.cost]
-    rows = [(cases.from_json(each.case), measure, slower(each, options.speed)) for each in records]
+    rows = [(cases.from_json(each.case), measure, slower(each, measure, options.speed)) for each in records]
     found = replay(rows)
     print("over\tpromised s\ttook s\terror")
     for tenth in range(10):

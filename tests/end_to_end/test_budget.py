@@ -14,7 +14,9 @@ from suites.case import Case
 def run(mini, tmp_path_factory):
     """One run that is interrupted while launches are made, and what was in its folder then."""
     runner = type(mini)(tmp_path_factory.mktemp("budget"))
-    process = runner.start("--benchmark-json=r.json", "--budget=10m", "--precision=0.0001", "--benchmark-columns=median")
+    process = runner.start(
+        "--benchmark-json=r.json", "--budget=10m", "--precision=0.0001", "--benchmark-columns=median"
+    )
     journal = runner.folder / "r.journal.jsonl"
     for _ in range(3000):
         if journal.is_file() and journal.read_text().count('"kind": "launch"') > 9:

@@ -134,8 +134,7 @@ def test_a_disturbed_launch_is_made_again_and_set_aside_but_not_silently(bench, 
     assert disturbed.sampling.noisy == ()
     assert len(disturbed.sampling.launches) == 3
     assert disturbed.sampling.set_aside == (
-        "1 of 4 launches set aside as disturbed: "
-        "steal 30%: the hypervisor gave that share of the cores' time to others"
+        "1 of 4 launches set aside as disturbed: steal 30%: the hypervisor gave that share of the cores' time to others"
     )
     assert sum(case_id == disturbed.id for case_id, _ in bench.launched) == 4
 
