@@ -205,3 +205,24 @@ class Budget(BaseModel):
         more_seconds = max(0.0, changes.get("max_seconds", 0.0) - self.max_seconds)
         limit = {"time_limit_seconds": self.time_limit_seconds + more_seconds}
         return self.model_copy(update=limit | dict(changes))
+
+    def short(self) -> Self:
+        """One launch of many within the budget of a run: a short look, however slow the step; energy is not counted.
+
+        What is left of the time goes into further launches, which say more of a case than more samples of one do.
+        """
+        return self.model_copy(
+            update={
+                "min_samples": min(self.min_samples, SHORT.min_samples),
+                "min_seconds": min(self.min_seconds, SHORT.min_seconds),
+                "max_seconds": min(self.max_seconds, SHORT.max_seconds),
+                "warmup_seconds": min(self.warmup_seconds, SHORT.warmup_seconds),
+                "time_limit_seconds": max(self.time_limit_seconds, SHORT.time_limit_seconds),
+                "energy_seconds": 0.0,
+            }
+        )
+
+
+SHORT = Budget(min_samples=3, min_seconds=0.1, max_seconds=0.25, warmup_seconds=0.25, time_limit_seconds=30)
+"""What `Budget.short` leaves of a launch at most, and the least time limit. Three samples of a slow step have an
+interval that says something; where its time limit comes first there are two."""

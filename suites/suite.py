@@ -3,112 +3,28 @@
 import hashlib
 import itertools
 import json
-import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from suites.architectures import default_input_shape
-from suites.axes import (
-    AXES,
-    MICRO_AXES,
-    SELECTING,
-    Axes,
-    Machine,
-    MicroAxes,
-    devices_of,
-    micros_of,
-    settings_of,
-    threads_of,
-)
+from suites.axes import AXES, MICRO_AXES, SELECTING, Machine, devices_of, micros_of, settings_of, threads_of
 from suites.case import UNCOMPILED, Budget, Case
 from suites.cases import AnyCase
 from suites.errors import DlhwError, did_you_mean
-from suites.inputs import Input, OwnNet, Shape, Signature
+from suites.inputs import Shape, Signature
+from suites.mistakes import explain
+from suites.schema import MicroSweep, SuiteFile, Sweep
 
 FOLDER = Path(__file__).parent
 OVERHEAD_SECONDS = 0.5
 COMPILE_SECONDS = 20.0
 START_SECONDS = 3.0
 """A fresh interpreter imports torch."""
-_UNION_MEMBERS = (
-    "constrained-int",
-    "literal['all']",
-    "literal['own']",
-    "literal['all','powers']",
-    "literal['default']",
-)  # pydantic's names, not the file's keys
-
-
-Tolerance = Annotated[float, Field(ge=0, lt=1)]
-"""Slower by this share is no regression, as 0.02."""
-
-
-class Gate(BaseModel):
-    """How `dlhw gate` judges a suite's cases, where their blocks do not say otherwise."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tolerance: Tolerance = 0.02
-
-
-class Sweep(Axes):
-    """Axes, and how their cases differ from the suite's budget and tolerance."""
-
-    measure: Budget = Budget()
-    tolerance: Tolerance | None = None
-
-
-class MicroSweep(MicroAxes):
-    """Axes of an operation, and how its cases differ from the suite's budget and tolerance.
-
-    `follows_device`: on an accelerator whose speed is known, sizes like these that suit it (`suites.sizes`).
-    """
-
-    follows_device: bool = False
-    measure: Budget = Budget()
-    tolerance: Tolerance | None = None
-
-
-class SuiteFile(BaseModel):
-    """What may stand in a suite file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    description: str = ""
-    measure: Budget = Budget()
-    gate: Gate = Gate()
-    architectures: dict[str, OwnNet] = Field(default_factory=dict)
-    sweep: tuple[Sweep, ...] = ()
-    micro: tuple[MicroSweep, ...] = ()
-
-    @model_validator(mode="after")
-    def _sweeps_nets_of_known_shape(self) -> "SuiteFile":
-        if not self.sweep and not self.micro:
-            raise ValueError("a suite needs at least one [[sweep]] or [[micro]]")
-        for name in self.architectures:
-            if default_input_shape(name) is not None:
-                raise ValueError(f"[architectures.{name}]: this net has its own input shape; image_size changes it")
-        for name in dict.fromkeys(name for sweep in self.sweep for name in sweep.architecture):
-            if default_input_shape(name) is None and name not in self.architectures:
-                raise ValueError(
-                    f'a net of your own needs its input shape: [architectures."{name}"] input_shape = [3, 64, 64]'
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _sizes_only_images(self) -> "SuiteFile":
-        for sweep in self.sweep:
-            sized = any(size != "own" for size in sweep.image_size)
-            unsized = [name for name in sweep.architecture if name in self.architectures
-                       and len(self.architectures[name].input_shape) < 3]  # fmt: skip
-            if sized and unsized:
-                raise ValueError(f"image_size: {unsized[0]} takes no images (input_shape = [channels, height, width])")
-        return self
 
 
 @dataclass(frozen=True)
@@ -254,7 +170,7 @@ def load(name_or_file: str, overrides: Sequence[str] = (), changes: Mapping[str,
     try:
         content = SuiteFile.model_validate(data)
     except ValidationError as error:
-        raise DlhwError(_explain(error.errors(), path, text, axes, left_out)) from error
+        raise DlhwError(explain(error.errors(), path, text, axes, left_out)) from error
     blocks: dict[str, tuple[Sweep | MicroSweep, ...]] = {"sweep": content.sweep, "micro": content.micro}
     kept = {
         kind: tuple(block for number, block in enumerate(found) if (kind, number) not in left_out)
@@ -328,69 +244,3 @@ def _parse_override(text: str) -> tuple[str, list[int | str]]:
     if not equals or not values:
         raise DlhwError(f"--axis {text}: expected {axis}=VALUE,VALUE,...")
     return axis, [int(value) if value.isdecimal() else value for value in values.split(",")]
-
-
-def _explain(
-    mistakes: Iterable[Any], path: Path, text: str, axes: Iterable[str], left_out: frozenset[tuple[Any, ...]]
-) -> str:
-    """Each mistake in one line, in the file's order: where, which key, what is wrong, what is allowed."""
-    redefined = set(axes) - set(SELECTING)
-    messages: dict[tuple[int, str], list[str]] = {}
-    for item in mistakes:
-        place = [part for part in item["loc"] if part not in _UNION_MEMBERS]
-        axis = next((part for part in place if part in redefined and tuple(place[:2]) not in left_out), None)
-        line = 0 if axis else _line(text, place)
-        where = f"--axis {axis}" if axis else f"{path}:{line}: {'.'.join(map(str, place)) or 'suite'}"
-        found = messages.setdefault((line, where), [])
-        found += [message for message in [_message(item, place)] if message not in found]
-    return "\n".join(f"{where}: {' or '.join(found)}" for (_, where), found in sorted(messages.items()))
-
-
-def _message(item: Any, place: Sequence[Any]) -> str:
-    if item["type"] == "value_error":
-        return str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] == "missing":
-        return "is missing"
-    if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        allowed = _allowed_keys(place)
-        return f"unknown key{did_you_mean(str(place[-1]), allowed)}; allowed: {', '.join(allowed)}"
-    expected = re.findall(r"'([^']+)'", str(item.get("ctx", {}).get("expected", "")))
-    hint = did_you_mean(str(item["input"]), expected)
-    return f"{str(item['msg']).replace('Input should', 'should')}, not {item['input']!r}{hint}"
-
-
-def _allowed_keys(place: Sequence[Any]) -> tuple[str, ...]:
-    parent = [part for part in place[:-1] if isinstance(part, str)]
-    if parent[-1:] == ["measure"]:
-        return tuple(Budget.model_fields)
-    if parent == ["gate"]:
-        return tuple(Gate.model_fields)
-    if "inputs" in parent:
-        return tuple(field.name for field in fields(Input))
-    tables: dict[str, type[BaseModel]] = {"": SuiteFile, "sweep": Sweep, "micro": MicroSweep}
-    return tuple(tables.get("".join(parent), OwnNet).model_fields)
-
-
-def _line(text: str, place: Sequence[Any]) -> int:
-    """The line of a key: tomllib does not tell, so the key is looked for below its table's header."""
-    lines = text.splitlines()
-    start, end = _table(lines, place)
-    for key in reversed([part for part in place if isinstance(part, str)]):
-        for number in range(start, end):
-            if re.match(rf'\s*"?{re.escape(key)}"?\s*=', lines[number]):
-                return number + 1
-    return start + 1
-
-
-def _table(lines: Sequence[str], place: Sequence[Any]) -> tuple[int, int]:
-    """Where the table that holds `place` begins, and where the search for its keys ends."""
-    if len(place) > 1 and place[0] in {"sweep", "micro"} and isinstance(place[1], int):
-        header = re.compile(rf"\s*\[\[\s*{place[0]}\s*\]\]")
-        headers = [number for number, line in enumerate(lines) if header.match(line)]
-        ends = [number for number, line in enumerate(lines) if line.lstrip().startswith("[[")]
-        bounds = [(begin, min((end for end in ends if end > begin), default=len(lines))) for begin in headers]
-        return bounds[place[1]] if place[1] < len(bounds) else (0, len(lines))
-    names = [str(part) for part in place[: 2 if place and place[0] == "architectures" else 1]]
-    found = (number for number, line in enumerate(lines)
-             if names and line.strip().startswith("[") and all(name in line for name in names))  # fmt: skip
-    return next(found, 0), len(lines)

@@ -38,6 +38,24 @@ def combine(records: Sequence[Record], budget: Budget, cores: int) -> Record:
     return replace(whole, sampling=found)
 
 
+def best_of(records: Sequence[Record], budget: Budget, cores: int) -> Record:
+    """One record of the launches that nothing disturbed, and how many were set aside; of all where each was disturbed.
+
+    Args:
+        records: each of one launch, and judged: what `combine` makes of it alone.
+
+    What disturbs a launch is seen by its evidence, not by its time; what was set aside stays in the journal.
+    """
+    disturbed = [record for record in records if record.disturbed]
+    good = [record for record in records if not record.disturbed]
+    found = combine(good or records, budget, cores)
+    if not good or not disturbed or found.sampling is None:
+        return found
+    reasons = [record.disturbed[0] for record in disturbed]
+    text = f"{len(reasons)} of {len(records)} launches set aside as disturbed: {Counter(reasons).most_common(1)[0][0]}"
+    return replace(found, sampling=replace(found.sampling, set_aside=text))
+
+
 def _sampling(records: Sequence[Record]) -> Sampling:
     found = [record.sampling for record in records if record.sampling]
     widest = max(range(len(records)), key=lambda index: half_width(records[index].seconds))

@@ -80,10 +80,10 @@ def key(device: str, threads: int, precision: str = "") -> str:
 
 
 def measured(records: Iterable[Record]) -> Ceilings:
-    """What the micro-benchmarks among `records` reached."""
+    """What the micro-benchmarks among `records` reached; what was disturbed shows nobody's best."""
     found = Ceilings()
     for record in records:
-        if record.outcome.status is Status.MEASURED and record.work is not None:
+        if record.outcome.status is Status.MEASURED and record.work is not None and not record.disturbed:
             found = found.merged(_of(record))
     return found
 

@@ -125,12 +125,13 @@ def reusable(runs: Iterable[Run], key: Mapping[str, Any]) -> dict[str, Record]:
 
 
 def launched(runs: Iterable[Run], key: Mapping[str, Any]) -> dict[str, list[Record]]:
-    """Single launches by case id, of all runs whose `key` is the same."""
+    """Single launches that measured, by case id, of all runs whose `key` is the same."""
     found: dict[str, list[Record]] = {}
     for run in runs:
         for case_id, records in run.launches.items() if run.header.get("key") == key else ():
-            found.setdefault(case_id, []).extend(records)
-    return found
+            good = [record for record in records if record.outcome.status is Status.MEASURED]
+            found.setdefault(case_id, []).extend(good)
+    return {case_id: records for case_id, records in found.items() if records}
 
 
 def _check_schema(path: Path, number: int, header: Mapping[str, Any]) -> None:

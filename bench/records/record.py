@@ -189,7 +189,8 @@ class Sampling:
 
     `steps_per_sample` is the most of any launch, `stop_reason` the one of the launch that was known least.
     `noisy` is evidence that something else had a hand in it; `wide` says that the interval is wider than was asked for,
-    which is no alarm. `synchronised_seconds` is the second series of an accelerator, each step waited for: its latency.
+    which is no alarm. `set_aside` says how many launches were disturbed and are not in the record, but in the journal.
+    `synchronised_seconds` is the second series of an accelerator, each step waited for: its latency.
     """
 
     launches: tuple[Launch, ...]
@@ -197,6 +198,7 @@ class Sampling:
     stop_reason: str
     noisy: tuple[str, ...] = ()
     wide: str = ""
+    set_aside: str = ""
     clock: str = ""
     synchronised_seconds: tuple[float, ...] = ()
 
@@ -233,6 +235,11 @@ class Record:
     sampling: Sampling | None = None
     backends: Mapping[str, Any] | None = None
     cost: Mapping[str, float] | None = None
+
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """What else had a hand in its times; empty where nothing is known to have had."""
+        return self.sampling.noisy if self.sampling else ()
 
     def extra_info(self) -> dict[str, Any]:
         """What goes into pytest-benchmark's `extra_info`: all but the samples, in plain JSON types."""

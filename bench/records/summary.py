@@ -44,8 +44,8 @@ def summarise(record: Record) -> Summary:
     series = by_launch(record)
     medians = [statistics.median(seconds) for seconds in series]
     median = statistics.median(medians)
-    within = sorted(half_width(seconds) for seconds in series)[len(series) // 2]
-    low, high = (median_interval(series[0]) if len(series) == 1 else launch_interval(medians)) or (None, None)
+    within = sorted(_shown_half_width(seconds) for seconds in series)[len(series) // 2]
+    low, high = launch_interval(series[0] if len(series) == 1 else medians) or (None, None)
     return Summary(
         median_seconds=median,
         low_seconds=low,
@@ -103,13 +103,18 @@ def half_width(seconds: Sequence[float]) -> float:
     return (interval[1] - interval[0]) / 2 / statistics.median(seconds)
 
 
+def _shown_half_width(seconds: Sequence[float]) -> float:
+    interval = launch_interval(seconds)
+    return math.inf if interval is None else (interval[1] - interval[0]) / 2 / statistics.median(seconds)
+
+
 def launch_interval(medians: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of the launches' median; None for a single launch.
+    """95 % interval of the launches' median, or of a few samples of one launch; None for a single one.
 
     Six and more: by order statistics, which assume nothing but independence. Fewer have none of 95 %: then by
     Student's t on the logarithms, for a launch that is off is off by a factor.
     """
-    if len(medians) not in STUDENT_975:
+    if len(medians) not in STUDENT_975 or min(medians) <= 0:
         return median_interval(medians)
     logs = [math.log(median) for median in medians]
     middle = statistics.fmean(logs)

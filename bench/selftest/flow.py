@@ -68,16 +68,15 @@ def chosen(wanted: Sequence[str], there: Sequence[str], environment: Mapping[str
 
 
 def _made(steps: Sequence[Step], report: Report, begin: Begin) -> Iterator[Check]:
-    progress = Progress({step.name: step.seconds for step in steps})
-    left = sum(step.seconds for step in steps)
+    left = {step.name: step.seconds for step in steps}
+    progress = Progress(left, lambda: sum(left.values()))
     for step in steps:
-        eta = progress.eta_seconds
-        begin(progress.done, step.name, step.seconds, left if eta is None else eta)
-        progress.begin()
+        begin(progress.done, step.name, step.seconds, progress.eta_seconds)
         for found in _guarded(step):
             report.add(found)
             yield found
-        progress.end(step.name)
+        del left[step.name]
+        progress.see(step.name)
 
 
 def _guarded(step: Step) -> Iterator[Check]:

@@ -1,6 +1,7 @@
 """The options: what to measure, and for how long; pytest-benchmark's that mean the same as ours."""
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from suites import suite
+from suites import quantities, suite
 from suites.case import Budget
 from suites.errors import DlhwError
+from suites.suite import Suite
 
 
 def _share(text: str) -> float:
@@ -45,6 +47,12 @@ COUNTS = frozenset({"launches", "min_samples"})
 
 def add(group: pytest.OptionGroup) -> None:
     """Add our own to `group`."""
+    _add_what(group)
+    _add_where(group)
+    _add_how(group)
+
+
+def _add_what(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--suite",
         metavar="NAME|FILE.toml",
@@ -70,6 +78,9 @@ def add(group: pytest.OptionGroup) -> None:
         type=Path,
         help="measure nothing; write as JSON what machine this is, and what would be measured",
     )
+
+
+def _add_where(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--journal",
         metavar="PATH",
@@ -88,15 +99,47 @@ def add(group: pytest.OptionGroup) -> None:
         type=Path,
         help="where data sets lie, as torchvision keeps them, for the operation loader; without it, made-up images",
     )
+
+
+def _add_how(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--instructions",
         action="store_true",
         help="where the processor's counter cannot be read, count the instructions of a step by valgrind's callgrind: "
         "eager cases of the CPU, about a minute each",
     )
+    group.addoption(
+        "--budget",
+        metavar="TIME",
+        type=_time,
+        help="for the whole run, as 10m: a short look at every case, then fresh launches where an interval is widest "
+        "for what it costs; none: every case to its precision; default: the suite's own",
+    )
     for option, (field, parse, text) in BUDGET_OPTIONS.items():
         metavar = "N" if parse is int else "SECONDS" if field.endswith("_seconds") else "SHARE"
         group.addoption(option, metavar=metavar, type=_value(field, parse), help=text)
+
+
+def _time(text: str) -> float:
+    """Seconds of `10m`; endless for `none`."""
+    try:
+        seconds = math.inf if text == "none" else quantities.seconds(text, "--budget")
+    except DlhwError as error:
+        raise argparse.ArgumentTypeError(f"{error}; or none") from error
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError(f"{text}: a budget is longer than nothing")
+    return seconds
+
+
+def budget_seconds(config: pytest.Config, chosen: Suite) -> float | None:
+    """The time of the whole run, by the command line or else the suite; None: as long as it takes.
+
+    A suite's own is for all of its cases: it says nothing of those that `--cases` chooses, or of a plan.
+    """
+    given = config.getoption("budget")
+    if given is None:
+        return None if config.getoption("cases") or config.getoption("plan") else chosen.content.budget_seconds
+    return None if math.isinf(given) else float(given)
 
 
 def _value(field: str, parse: Callable[[str], float]) -> Callable[[str], float]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bench.records.record import Status, plain
-from bench.sweep import command, options, progress, results, streams, terminal
+from bench.sweep import command, early, options, progress, results, streams, terminal
 from bench.sweep.stash import PROGRESS, RECORD, SWEEP, case_id_of, disabled, is_case, planned, start
 from bench.sweep.sweep import Sweep
 from suites import suite
@@ -66,12 +66,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(part)
     config.stash[SWEEP] = Sweep(
         chosen, _journal_path(config), resume=config.getoption("resume"), data_root=root, only=only,
-        instructions=config.getoption("instructions"),
+        instructions=config.getoption("instructions"), budget_seconds=options.budget_seconds(config, chosen),
     )  # fmt: skip
     if config.getoption("plan"):
         config.option.collectonly = True
-    if not config.getoption("benchmark_columns"):
-        config.option.benchmark_columns = ["median", "iqr", "rounds"]
+    terminal.quieten(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -114,9 +113,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _write_plan(path, sweep, case_ids)
     if sweep is None or not case_ids or config.option.collectonly:
         return
+    sweep.planned = tuple(case_ids)
     if not disabled(config):
         _open_journal(config, sweep, case_ids)
-    config.stash[PROGRESS] = progress.Progress({case_id: sweep.expected_seconds(case_id) for case_id in case_ids})
+    config.stash[PROGRESS] = progress.Progress(case_ids, sweep.remaining_seconds)
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
         reporter.showfspath = False
@@ -136,6 +136,7 @@ def _open_journal(config: pytest.Config, sweep: Sweep, case_ids: list[str]) -> N
         "suite": {"name": sweep.suite.name, "path": str(sweep.suite.path)},
         "arguments": command.typed(config.invocation_params.args, config.invocation_params.dir)[1],
         "plan": case_ids,
+        "measure": sweep.suite.content.measure.model_dump(),
     }
     try:
         sweep.open_journal(header)
@@ -145,29 +146,21 @@ def _open_journal(config: pytest.Config, sweep: Sweep, case_ids: list[str]) -> N
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> Iterator[Any]:
-    """Where cases have several launches, make all but the last of each before the tests, round by round."""
-    config = session.config
+    """Make the launches that come before the tests; an interruption meanwhile leaves the best so far to them."""
+    config, interrupted = session.config, False
     if PROGRESS in config.stash and not disabled(config) and not session.testsfailed:
         try:
-            _early_rounds(config, config.stash[SWEEP], config.stash[PROGRESS])
+            early.launches(config, config.stash[SWEEP], config.stash[PROGRESS])
         except DlhwError as error:
             pytest.exit(f"dlhw: {error}; what was measured until now is kept", returncode=1)
-    return (yield)
-
-
-def _early_rounds(config: pytest.Config, sweep: Sweep, shown: progress.Progress) -> None:
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    for case_id in sweep.rounds(shown.planned):
-        shown.begin()
-        if reporter and reporter.isatty:
-            reporter.rewrite(f"launching {case_id}  {terminal.eta(shown)}", erase=True)
-        record = sweep.launch(case_id)
-        shown.advance(case_id, sweep.expected_seconds(case_id))
-        if reporter:
-            if reporter.isatty:
-                reporter.rewrite("", erase=True)
-            number, launches = sweep.launches_of(case_id)
-            reporter.write_line(f"launch {number} of {launches}  {progress.brief(record)}  {terminal.eta(shown)}")
+        except KeyboardInterrupt:
+            if config.stash[SWEEP].budget_seconds is None:
+                raise
+            interrupted = True
+    result = yield
+    if interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 @pytest.fixture

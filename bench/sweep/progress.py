@@ -1,8 +1,7 @@
 """What a person sees while a sweep runs: lines of text, made of records."""
 
-import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bench.records.record import Record, Status
@@ -88,43 +87,33 @@ class Progress:
     """How far a sweep is, and how long the rest will take.
 
     Args:
-        expected_seconds: what each planned case may take, by id, in order; 0 for one that will not be measured.
+        planned: ids of the cases, in order.
+        remaining_seconds: tells what the rest is thought to take.
     """
 
-    def __init__(self, expected_seconds: Mapping[str, float]) -> None:
-        self.planned = tuple(expected_seconds)
-        self._expected = dict(expected_seconds)
-        self._left = dict(expected_seconds)
-        self._ended: list[str] = []
-        self._spent_seconds = 0.0
-        self._start = time.monotonic()
+    def __init__(self, planned: Iterable[str], remaining_seconds: Callable[[], float]) -> None:
+        self.planned = tuple(planned)
+        self._remaining_seconds = remaining_seconds
+        self._seen: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.planned)
 
-    def begin(self) -> None:
-        """A case begins."""
-        self._start = time.monotonic()
-
-    def advance(self, case_id: str, left_seconds: float) -> None:
-        """A part of it is done; the rest may take `left_seconds`."""
-        if self._left[case_id]:
-            self._spent_seconds += time.monotonic() - self._start
-        self._left[case_id] = left_seconds
-
-    def end(self, case_id: str) -> None:
-        """It has ended."""
-        self.advance(case_id, 0.0)
-        self._ended.append(case_id)
+    def see(self, case_id: str) -> None:
+        """A case has its figure, or will have none."""
+        self._seen.add(case_id)
 
     @property
     def done(self) -> str:
-        """`[ 13/108]`, of the cases that have ended."""
-        return f"[{len(self._ended):{len(str(len(self)))}}/{len(self)}]"
+        """`[ 13/108]`, of the cases that were seen."""
+        return f"[{len(self._seen):{len(str(len(self)))}}/{len(self)}]"
 
     @property
-    def eta_seconds(self) -> float | None:
-        """What the rest may take, less or more as the cases so far took less or more; None before the first."""
-        left = sum(self._left.values())
-        done = sum(self._expected.values()) - left
-        return self._spent_seconds * left / done if done else None
+    def eta_seconds(self) -> float:
+        """What the rest is thought to take."""
+        return self._remaining_seconds()
+
+
+def eta(shown: Progress) -> str:
+    """`ETA 3 min 5 s`."""
+    return f"ETA {units.duration(shown.eta_seconds)}"

@@ -9,9 +9,9 @@ import pytest
 
 from bench.controller import variables
 from bench.machine import ceilings
-from bench.records.findings import findings
 from bench.records.record import Record, Status, fingerprint
-from bench.sweep import command, progress, streams
+from bench.records.sentences import findings
+from bench.sweep import command, ending, progress, streams
 from bench.sweep.stash import PROGRESS, RECORD, SWEEP, case_id_of, disabled, is_case, planned
 from bench.sweep.sweep import Sweep
 from suites import units
@@ -32,14 +32,31 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
         return []
     impossible = sum(bool(sweep.impossible(case_id)) for case_id in case_ids)
     taken = sum(case_id in sweep.reused for case_id in case_ids)
-    seconds = sum(sweep.expected_seconds(case_id) for case_id in case_ids)
     return [
         f"dlhw: {progress.machine(sweep.environment)}",
         *(f"dlhw: {note}" for note in variables.notes(os.environ)),
         f"dlhw: suite {sweep.suite.name}, {len(case_ids)} cases, {impossible} of them impossible here"
         + (f", {taken} taken over from {sweep.journal_path}" if taken else ""),
-        f"dlhw: at most about {units.duration(seconds)} (longer where a step takes seconds)",
+        f"dlhw: {_promise(sweep)}",
     ]
+
+
+def _promise(sweep: Sweep) -> str:
+    if sweep.budget_seconds is None:
+        return f"about {units.duration(sweep.remaining_seconds())}; corrected as the machine shows what it takes"
+    budget = units.duration(sweep.budget_seconds)
+    return f"at most {budget} (--budget): a look at every case, then where an interval is widest for what it costs"
+
+
+def quieten(config: pytest.Config) -> None:
+    """pytest-benchmark's tables only where they are asked for: a run ends with one screen."""
+    options = ("columns", "sort", "group-by", "verbose", "compare", "histogram")
+    asked = tuple(f"--benchmark-{option}" for option in options)
+    words = [str(word) for word in config.invocation_params.args]
+    if config.option.verbose <= 0 and not any(word.startswith(asked) for word in words):
+        config.option.benchmark_quiet = True
+    if not config.getoption("benchmark_columns"):
+        config.option.benchmark_columns = ["median", "iqr", "rounds"]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -47,14 +64,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     shown = item.config.stash.get(PROGRESS, None) if is_case(item) else None
     if shown is None:
         return (yield)
+    sweep, case_id = item.config.stash[SWEEP], case_id_of(item)
     reporter = item.config.pluginmanager.get_plugin("terminalreporter")
-    shown.begin()
-    if reporter and reporter.isatty:
-        reporter.rewrite(f"{shown.done} measuring {case_id_of(item)}  {eta(shown)}", erase=True)
+    told = reporter is not None and not sweep.told(case_id)
+    if reporter and told and reporter.isatty:
+        reporter.rewrite(f"{shown.done} measuring {case_id}  {progress.eta(shown)}", erase=True)
     result = yield
     record = item.stash.get(RECORD, None)
-    shown.end(case_id_of(item))
-    if reporter and record is not None:
+    shown.see(case_id)
+    if reporter and told and record is not None:
         _show(reporter, record, shown)
     return result
 
@@ -65,15 +83,10 @@ def _show(reporter: Any, record: Record, shown: progress.Progress) -> None:
     else:
         reporter.ensure_newline()
     good = record.outcome.status is Status.MEASURED
-    colour = {"ok": {"green": True}, "skipped": {}, progress.NOISY: {"yellow": True}}
+    colour = {"ok": {"green": True}, "skipped": {}, progress.WIDE: {}, progress.NOISY: {"yellow": True}}
     reporter.write(f"{shown.done} {progress.line(record)}  ")
     reporter.write(progress.word(record), **colour.get(progress.word(record), {"red": True}))
-    reporter.write_line(f"  {eta(shown)}" if good else "")
-
-
-def eta(shown: progress.Progress) -> str:
-    """`ETA 3 min 5 s`; empty before the first case has ended."""
-    return "" if shown.eta_seconds is None else f"ETA {units.duration(shown.eta_seconds)}"
+    reporter.write_line(f"  {progress.eta(shown)}" if good else "")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -97,20 +110,39 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if disabled(config):
         write("NOTHING WAS MEASURED, and no JSON was written: --benchmark-disable runs each case once", red=True)
         return
-    for finding in findings(measured, sweep.environment["host"]):
-        write(f"{finding.subject}: {finding.text}")
+    for text in _screen(config, sweep, measured):
+        write(text)
     if not measured:
         write("NOTHING WAS MEASURED: every case was skipped or failed; the reasons are above", red=True)
-    write(f"journal: {sweep.journal_path}")
-    results = config.getoption("benchmark_json", None)
-    if results:
-        write(f"results: {results}    next: dlhw table {results}")
-    else:
-        write(f"no --benchmark-json was given; to have one: dlhw recover {sweep.journal_path} -o results.json")
-    for line in _keep_ceilings(sweep, measured):
-        write(line)
     if len(sweep.records) < len(config.stash[PROGRESS]):
         write(f"ended early; the rest: {_resume_command(config)}", yellow=True)
+    elif sweep.unreached():
+        write(f"what was not reached: {_resume_command(config)}", yellow=True)
+
+
+def _screen(config: pytest.Config, sweep: Sweep, measured: Sequence[Record]) -> Iterator[str]:
+    """Best settings, findings, how sure they are, what is missing, where the files are."""
+    kept = _keep_ceilings(sweep, measured)
+    yield from ending.best_settings(measured, _known_ceilings(sweep, measured))
+    for finding in findings(measured, sweep.environment["host"]):
+        yield f"{finding.subject}: {finding.text}"
+    yield from ending.spread(measured)
+    yield from ending.not_measured(sweep.records.values())
+    yield f"journal: {sweep.journal_path}"
+    path = config.getoption("benchmark_json", None)
+    if path:
+        yield f"results: {path}    next: dlhw table {path}"
+    else:
+        yield f"no --benchmark-json was given; to have one: dlhw recover {sweep.journal_path} -o results.json"
+    yield from kept
+
+
+def _known_ceilings(sweep: Sweep, measured: Sequence[Record]) -> ceilings.Ceilings:
+    found = ceilings.measured(measured)
+    try:
+        return ceilings.kept(fingerprint(sweep.environment)).merged(found)
+    except DlhwError:  # which `_keep_ceilings` has told
+        return found
 
 
 def _keep_ceilings(sweep: Sweep, measured: Sequence[Record]) -> list[str]:

@@ -137,6 +137,9 @@ def _allowed(rows: pd.DataFrame, wishes: Wishes, objective: Objective) -> tuple[
             rules[f"{name} unknown"] = rows[column].notna()
             rules[f"{name} too large"] = rows[column].fillna(0) <= limit
     kept, excluded = pd.Series(True, index=rows.index), {}
+    undisturbed = rows["noisy"].fillna("") == ""
+    if (undisturbed & pd.concat(rules.values(), axis=1).fillna(False).astype(bool).all(axis=1)).any():
+        rules["disturbed"] = undisturbed
     for name, passes in rules.items():
         out = kept & ~passes.fillna(False).astype(bool)
         if out.any():
@@ -157,6 +160,8 @@ def _gives(row: Any, objective: Objective) -> str:
 
 def _runner_up(best: Any, following: Any, objective: Objective) -> tuple[str, str]:
     """What the next best would cost, and how sure the order of the two is."""
+    if not pd.isna(best["noisy"]) and best["noisy"]:
+        return "", f"not at all: every candidate was disturbed, this one so: {best['noisy']}"
     if following is None:
         return "", "the only one that is allowed"
     changed = {name: following[name] for name in SETTINGS if str(following[name]) != str(best[name])}

@@ -90,7 +90,8 @@ def advise(
     """Tell which settings to use for a net on each machine, what they give, and how sure that is."""
     from reports.analysis import advise as advising
     from reports.analysis import dataset
-    from reports.results import export, quantities
+    from reports.results import export
+    from suites import quantities
 
     prices = dict(advising.price(text) for text in price or ())
     wishes = advising.Wishes(

@@ -142,7 +142,10 @@ def _warnings(base: Results, head: Results, rows: pd.DataFrame) -> Iterator[str]
         )
     noisy = int((rows["noisy"] != "").sum())
     if noisy:
-        yield f"{noisy} of {len(rows)} cases are NOISY"
+        told = int(((rows["noisy"] != "") & rows["finding"].isin(("slower", "faster"))).sum())
+        yield f"{noisy} of {len(rows)} cases are NOISY" + (
+            f", {told} of those that are slower or faster" if told else ""
+        )
     if not rows["ratio"].notna().any():
         yield "no case was measured in both"
 

@@ -151,10 +151,11 @@ def _analysed(files: Sequence[Results], data: pd.DataFrame) -> pd.DataFrame:
 
 
 def _settings(data: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Pairs that differ in one axis: the base is the axis's first value in the order of `base_of`."""
+    """Pairs of undisturbed cases that differ in one axis; the base is the axis's first value, as `base_of` has it."""
     times = ("id", "median_seconds", "low_seconds", "high_seconds", "compile_seconds")
     columns = [*MACHINE_FREE, "threads", "device", "machine", *times]
-    nets = plain(data.loc[(data["kind"] == "net") & (data["status"] == "measured"), columns])
+    calm = data["noisy"].fillna("") == ""
+    nets = plain(data.loc[(data["kind"] == "net") & (data["status"] == "measured") & calm, columns])
     for axis in PAIRED:
         others = [name for name in (*MACHINE_FREE, "threads", "device", "machine") if name != axis]
         for group in grouped(nets, others).values():

@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.machine.bounds import Bounds, bounds, classify, is_compiled, work_of
 from bench.machine.ceilings import Ceilings
 from bench.records.curves import Ratio, ratio
 from bench.records.record import Counts, Record, Status
 from bench.records.summary import summarise, value_of
-from reports.analysis.roofline import Bounds, bounds, ceilings_of, classify, is_compiled, work_of
+from reports.analysis.roofline import ceilings_of
 from reports.results import frames
 from suites import cases, units
 from suites.errors import DlhwError, did_you_mean
@@ -37,6 +38,7 @@ class Setting:
     value: Any
     gain: Ratio
     case: str
+    disturbed: bool = False
 
 
 def explain(paths: Sequence[Path], case_id: str) -> Explanation:
@@ -165,8 +167,8 @@ def settings(record: Record, others: Sequence[Record]) -> list[Setting]:
                      if axis != "parameters" and other.case.get(axis) != record.case.get(axis)]  # fmt: skip
         if len(differing) == 1 and differing[0] in (*TOGGLES, *OF_GPUS):
             gain = ratio(value_of(other), value_of(record))
-            axis = differing[0]
-            found.append(Setting(axis, other.case.get(axis, OF_GPUS.get(axis)), gain, other.id))
+            axis, disturbed = differing[0], bool(other.disturbed or record.disturbed)
+            found.append(Setting(axis, other.case.get(axis, OF_GPUS.get(axis)), gain, other.id, disturbed))
     return sorted(found, key=lambda setting: -setting.gain.value)
 
 
@@ -176,10 +178,11 @@ def _setting_lines(record: Record, found: Sequence[Setting]) -> Iterator[str]:
     for setting in found:
         best.setdefault(setting.axis, setting)
     for position, setting in enumerate(best.values()):
-        most = "helped most here: " if position == 0 and setting.gain.value > 1 and setting.gain.certain else ""
+        sure = setting.gain.certain and not setting.disturbed
+        most = "helped most here: " if position == 0 and setting.gain.value > 1 and sure else ""
         gain = setting.gain
         interval = "" if gain.low is None else f" [{units.number(gain.low)}, {units.number(gain.high)}]"
-        unsure = "" if gain.certain else ", which may be noise"
+        unsure = ", but one of the two was disturbed" if setting.disturbed else "" if sure else ", which may be noise"
         times = f"{units.number(gain.value)} times{interval}"
         yield f"{most}{setting.axis} {setting.value}: {times} as many images/s{unsure}"
     missing = [axis for axis in TOGGLES if axis not in best]

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.records.findings import findings
 from bench.records.record import plain
+from bench.records.sentences import findings
 from reports.analysis.claims import judge
 from reports.results import frames
 from reports.results.frames import Results

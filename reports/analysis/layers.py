@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from bench.machine import ceilings
+from bench.machine.bounds import Work, bounds, classify
 from bench.machine.ceilings import Ceilings
 from bench.records.record import fingerprint
 from bench.records.summary import median_interval
-from reports.analysis.roofline import Work, bounds, classify
 from suites import suite, units
 from suites.axes import Machine, impossible
 from suites.case import Budget, Case

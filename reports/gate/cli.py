@@ -134,7 +134,7 @@ def _way(head: Path | None, base: str | None, base_python: str | None, baseline:
 def _stored(head: Path, baseline: Path, tolerance: str | None) -> "Gate":
     from reports.gate import stored
     from reports.gate.verdicts import TOLERANCE
-    from reports.results import quantities
+    from suites import quantities
 
     stored.require_baseline(baseline)
     share = TOLERANCE if tolerance is None else quantities.share(tolerance, "--tolerance")
@@ -147,7 +147,7 @@ def _options(
     go_on: bool,
 ) -> "GateOptions":  # fmt: skip
     from reports.gate import live
-    from reports.results import quantities
+    from suites import quantities
 
     given = {"--pairs": pairs, "--budget": budget, "--detect": detect}
     if len(chosen := [name for name, value in given.items() if value is not None]) > 1:

@@ -20,6 +20,7 @@ def suites() -> tuple[pd.DataFrame, str]:
         seconds = sum(
             suite.seconds_of(case, budget) for case, budget in planned.items() if not impossible(case, machine)
         )
+        seconds = min(seconds, chosen.content.budget_seconds or seconds)
         rows.append((name, len(planned), units.duration(seconds), chosen.description))
     table = pd.DataFrame(rows, columns=["suite", "cases", "at most about", "description"])
     return table, "on the CPU alone; every accelerator adds as many cases. dlhw suites NAME lists them."

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.records.journal import Run, read
+from bench.controller.combine import best_of
+from bench.records.journal import Run, launched, read
 from bench.records.record import SCHEMA, Record, Status, outcomes
 from suites import cases
+from suites.case import Budget
 from suites.errors import DlhwError
 
 
@@ -37,12 +39,24 @@ def _recover(runs: Sequence[Run], damaged: int) -> tuple[dict[str, Any], list[st
         found |= run.records
         node_ids |= run.node_ids
         planned |= dict.fromkeys(run.header.get("plan", ()))
+    node_ids |= {case_id: node_ids.get(case_id, case_id) for case_id in planned}
+    found |= _of_launches(same, last, [case_id for case_id in planned if case_id not in found])
     warnings = []
     if damaged:
         warnings.append(f"{damaged} damaged lines were passed over")
     if len(same) < len(runs):
         warnings.append(f"{len(runs) - len(same)} runs of another machine, torch or suite were left out")
     return _results(last, found, node_ids, list(planned)), warnings
+
+
+def _of_launches(runs: Sequence[Run], header: Mapping[str, Any], missing: Sequence[str]) -> dict[str, Record]:
+    """Records of the cases that had launches, but no record yet, when the run was killed."""
+    launches = launched(runs, header.get("key", {}))
+    begun = [case_id for case_id in missing if case_id in launches]
+    if not begun:
+        return {}
+    budget, cores = Budget.model_validate(header["measure"]), int(header["machine_info"]["host"]["cores"])
+    return {case_id: best_of(launches[case_id], budget, cores) for case_id in begun}
 
 
 def _results(

@@ -73,11 +73,11 @@ def test_the_results_know_the_machine(results):
 
 def test_one_line_a_case_and_the_way_on(mini):
     lines = [line for line in mini.output.stdout.splitlines() if line.startswith("[")]
-    assert len(lines) == 8
-    assert [line.split("]")[0] + "]" for line in lines] == [f"[{n}/8]" for n in range(1, 9)]
+    assert [line.split("]")[0] + "]" for line in lines] == [f"[{n}/8]" for n in (1, 2, 5, 6)], "no line is impossible"
     assert "img/s" in lines[0]
     assert "ETA" in lines[0]
-    assert lines[2].endswith("compute capability 8.0 and above have)  skipped")
+    assert "   4 not measured: cpu has no TF32" in mini.output.stdout
+    assert "Legend:" not in mini.output.stdout, "pytest-benchmark's tables are there for those who ask"
     assert "next: dlhw table results.json" in mini.output.stdout
     assert "\x1b[" not in mini.output.stdout
 

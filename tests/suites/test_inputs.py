@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suites import suite
+from suites import schema, suite
 from suites.axes import Machine
 from suites.case import Case
 from suites.errors import DlhwError
@@ -153,7 +153,7 @@ def test_a_mutilated_file_is_read_or_refused_in_so_many_words(tmp_path_factory, 
 @given(ANYTHING)
 def test_anything_in_place_of_inputs_is_read_or_refused(value):
     try:
-        suite.SuiteFile.model_validate({
+        schema.SuiteFile.model_validate({
             "sweep": [{"architecture": "a.b:Net"}], "architectures": {"a.b:Net": {"inputs": value}},
         })  # fmt: skip
     except ValueError:

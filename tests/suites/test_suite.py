@@ -77,7 +77,7 @@ measure = { min_samples = 0, max_secs = 3 }
     )
     assert mistakes(text) == [
         "own.toml:1: descripton: unknown key (did you mean 'description'?); "
-        "allowed: description, measure, gate, architectures, sweep, micro",
+        "allowed: description, budget, measure, gate, architectures, sweep, micro",
         f"own.toml:3: measure.precison: unknown key (did you mean 'precision'?); allowed: {budget}",
         "own.toml:4: measure.precision: should be less than 1, not 2",
         "own.toml:7: sweep.0.architecture.0: unknown net 'lenett' (did you mean 'lenet'?); "

@@ -33,9 +33,12 @@ from bench.worker.nets.reference import Reference
 from bench.worker.nets.traffic import step_counts
 from bench.worker.nets.workload import Workload
 from bench.worker.timing.clock import Clock, clock_for
-from bench.worker.timing.sampling import Samples, require_time, sample
+from bench.worker.timing.sampling import FEWEST_SAMPLES, Samples, require_time, sample
 from suites.architectures import default_input_shape
 from suites.case import Budget, Case
+
+REPORTING_SHARE = 0.05
+"""Of the time limit: to count bytes and to report, once the samples are there."""
 
 
 class Measurer:
@@ -81,7 +84,7 @@ class Measurer:
         if refused := self._refused(checked, once):
             return self._record(outcome=refused)
         # Do not begin what cannot end: a first, cold step may take twice as long as the later ones.
-        require_time(check_seconds / 2, self._budget.min_samples + 2, self._left_seconds())
+        require_time(check_seconds / 2, FEWEST_SAMPLES + 2, self._left_seconds())
         peak.reset()
         memory.reset_accelerator(case.device)
         samples, disturbance, graphs = self._sample(work, clock)
@@ -198,8 +201,8 @@ class Measurer:
         return recorded
 
     def _left_seconds(self) -> float:
-        """Until the time limit of the case."""
-        return self._budget.time_limit_seconds - (time.perf_counter() - self._start)
+        """Until the time limit of the case, but for what telling of it takes."""
+        return (1 - REPORTING_SHARE) * self._budget.time_limit_seconds - (time.perf_counter() - self._start)
 
     def _count_energy(self, work: Workload, clock: Clock, samples: Samples) -> int | None:
         """Do nothing but step for a while, watched by the controller; how many steps, None where that cannot be."""

@@ -18,6 +18,8 @@ OVERHEAD = 1e-3
 BLOCK_SECONDS = 0.02
 """The stop rule is asked once a block, so that asking costs little and no block overshoots the budget."""
 SHORTEST_SECONDS = 1e-9
+FEWEST_SAMPLES = 2
+"""Of a step so slow that its time limit leaves room for no more: a wide interval is more than none."""
 LATENCY_STEPS = 50
 """Steps of an accelerator's second, synchronised series."""
 
@@ -46,12 +48,12 @@ def sample(step: Step, clock: Clock, budget: Budget, limit_seconds: float = math
     """Measure `step`: warm it up, then sample until the median is known well enough or the time is up.
 
     Raises:
-        TimeoutError: warm-up shows that the fewest samples wanted would take longer than `limit_seconds`.
+        TimeoutError: warm-up shows that even two samples would take longer than `limit_seconds`.
         RuntimeError: the clock tells that steps, enough of them for its resolution, take no time.
     """
     begin = clock.now()
     state = warm_up(step, clock, budget.warmup_seconds)
-    require_time(state.step_seconds, budget.min_samples, limit_seconds - (clock.now() - begin))
+    require_time(state.step_seconds, min(FEWEST_SAMPLES, budget.min_samples), limit_seconds - (clock.now() - begin))
     steps_per_sample = calibrate(state.step_seconds, clock.overhead_seconds)
     block = max(1, math.floor(BLOCK_SECONDS / (state.step_seconds * steps_per_sample)))
     seconds: list[float] = []
@@ -61,7 +63,11 @@ def sample(step: Step, clock: Clock, budget: Budget, limit_seconds: float = math
         seconds += clock.samples(step, steps_per_sample, block)
         if statistics.median(seconds) <= 0:
             raise RuntimeError(f"{steps_per_sample} steps take no time by the clock of the device ({clock.name})")
-        reason = stop_reason(seconds, clock.now() - start, budget)
+        elapsed = clock.now() - start
+        reason = stop_reason(seconds, elapsed, budget)
+        if not reason and len(seconds) >= FEWEST_SAMPLES:
+            another = elapsed * block / len(seconds)
+            reason = "time_limit" if clock.now() - begin + another > limit_seconds else ""
     latencies = clock.synchronised(step, min(LATENCY_STEPS, len(seconds)))
     return Samples(tuple(seconds), steps_per_sample, state, reason, tuple(latencies))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.controller.combine import combine
+from bench.controller.combine import best_of, combine
 from bench.records.record import Check, Launch, Memory, Record, Sampling
 from bench.records.summary import by_launch
 from suites.case import Budget
@@ -96,3 +96,28 @@ def test_what_a_micro_benchmarks_step_does_is_kept():
 def test_it_survives_being_written_and_read(count):
     whole = together(*(launch([1.0 + n] * 6) for n in range(count)))
     assert Record.from_json(whole.to_json()) == whole
+
+
+def judged(*records):
+    return [combine([record], BUDGET, cores=2) for record in records]
+
+
+def test_a_disturbed_launch_is_set_aside_and_that_is_said():
+    quiet = [launch([seconds] * 6, facts={"stolen_share": 0.0}) for seconds in (1.0, 1.1)]
+    stolen = launch([5.0] * 6, facts={"stolen_share": 0.95})
+    whole = best_of(judged(quiet[0], stolen, quiet[1]), BUDGET, cores=2)
+    assert by_launch(whole) == ((1.0,) * 6, (1.1,) * 6)
+    assert whole.disturbed == ()
+    assert whole.sampling.set_aside.startswith("1 of 3 launches set aside as disturbed: steal 95%")
+
+
+def test_where_every_launch_was_disturbed_none_is_set_aside():
+    stolen = [launch([seconds] * 6, facts={"stolen_share": 0.95}) for seconds in (1.0, 1.1)]
+    whole = best_of(judged(*stolen), BUDGET, cores=2)
+    assert len(by_launch(whole)) == 2
+    assert (whole.sampling.set_aside, len(whole.disturbed)) == ("", 1)
+
+
+def test_undisturbed_launches_are_all_there():
+    whole = best_of(judged(launch(SAME), launch(SAME)), BUDGET, cores=2)
+    assert whole == together(launch(SAME), launch(SAME))

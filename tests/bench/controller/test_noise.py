@@ -35,11 +35,10 @@ def test_an_undisturbed_measurement_has_no_reason():
 @pytest.mark.parametrize(
     ("launch", "kind", "reason"),
     [
-        ({"steady": False}, "warm-up", "no steady state within 1 s of warm-up"),
         ({"stolen_share": 0.051}, "steal", "steal 5%: the hypervisor gave that share of the cores' time to others"),
         ({"throttled_share": 0.12}, "quota", "the cgroup's CPU quota stopped the process for 12% of the time"),
         ({"other_cores": 0.71}, "load", "co-running processes used 0.7 cores meanwhile"),
-        ({"switches_per_second": 190.0}, "switches", "190 involuntary context switches/s"),
+        ({"switches_per_second": 1568.0}, "switches", "1568 involuntary context switches/s"),
         ({"seconds": [1.0] * 30 + [1.08] * 30}, "drift", "steps became 8% slower while they were measured"),
         ({"seconds": [1.0] * 30 + [0.92] * 30}, "drift", "steps became 8% faster while they were measured"),
         (
@@ -60,7 +59,8 @@ def test_each_disturbance_has_its_reason(launch, kind, reason):
         ({"throttled_share": 0.05}, 2),
         ({"other_cores": 1.05, "threads": 1}, 2),  # others have the core that the case leaves free
         ({"other_cores": 3.0, "threads": 4}, 8),
-        ({"switches_per_second": 100.0}, 2),
+        ({"switches_per_second": 300.0}, 2),
+        ({"steady": False}, 2),  # of a slow step two windows are two steps: it is in the record, and is no alarm
         ({"seconds": [1.0] * 30 + [1.04] * 30}, 2),
         ({"seconds": [1.0, 1.0, 1.09] * 20}, 2),
         ({"seconds": [1.0] * 50 + [1.25] * 10}, 2),  # the median is firmly among the others
@@ -119,7 +119,7 @@ def test_the_interval_that_counts_is_the_one_between_launches():
     assert noise.imprecision(measured(seconds=(1, 1, 1, 1, 1, 1.5)), BUDGET) == (
         "the median is known to ±25.0% only, wanted ±5%"
     )
-    assert noise.imprecision(measured(seconds=(1.0,) * 5), BUDGET) == "5 samples are too few for an interval"
+    assert noise.imprecision(measured(seconds=(1.0,)), BUDGET) == "1 samples are too few for an interval"
 
 
 def test_drift_is_of_thirds_that_cannot_be_the_same():

@@ -1,6 +1,7 @@
 """The best that a machine was seen to do, and where it is kept."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -118,3 +119,9 @@ def test_without_xdg_the_cache_is_at_home(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert ceilings.path_of("f00d") == tmp_path / ".cache" / "dlhw" / "ceilings" / "f00d.json"
+
+
+def test_what_was_disturbed_is_nobodys_best():
+    best = micro("matmul-64x64x64-fp32-cpu-t2", 900e9)
+    disturbed = replace(best, sampling=replace(best.sampling, noisy=("steal 9%",)))
+    assert ceilings.measured([*RECORDS, disturbed]) == ceilings.measured(RECORDS)

@@ -108,7 +108,14 @@ def test_within_is_the_middle_launchs_own_interval():
     calm, wild = (4.0,) * 7, tuple(float(n) for n in range(1, 8))
     assert summarise(launched(calm, wild, calm)).within_half_width == 0.0
     assert summarise(launched(calm, wild, wild)).within_half_width == 0.75
-    assert summarise(launched((1.0,) * 3, (1.0,) * 3)).within_half_width is None
+    assert summarise(launched((1.0,), (1.0,))).within_half_width is None
+
+
+def test_few_samples_of_one_launch_have_students_interval():
+    few = (1.0, 1.1, 1.2)
+    found = summarise(launched(few))
+    assert (found.low_seconds, found.high_seconds) == launch_interval(few)
+    assert found.within_half_width == found.half_width == pytest.approx(0.2278, abs=1e-4)
 
 
 @pytest.mark.parametrize("count", sorted(STUDENT_975))
@@ -169,6 +176,6 @@ def test_a_value_has_its_metric_and_an_interval_the_right_way_round(work, value,
 
 def test_too_few_samples_give_a_value_without_interval():
     for metric in ("seconds", "flops_per_second"):
-        found = value_of(measured(seconds=SEVEN[:3], work=Work(metric=metric, amount=2)))
+        found = value_of(measured(seconds=SEVEN[1:2], work=Work(metric=metric, amount=2)))
         assert (found.low, found.high) == (None, None)
         assert found.value == (0.001 if metric == "seconds" else 1000)

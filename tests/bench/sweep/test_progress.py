@@ -1,7 +1,5 @@
 """The lines that a person sees while a sweep runs."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from bench.records.record import Memory, Status, Work
@@ -23,7 +21,7 @@ def on_accelerator(allocated):
     ("record", "text"),
     [
         (measured(), f"{ID}  4.00 ms [1.00, 7.00]  2,000 img/s  ±75.0%  300 MiB"),
-        (measured(seconds=FEW), f"{ID}  3.00 ms  2,667 img/s  ±-  300 MiB"),
+        (measured(seconds=FEW), f"{ID}  3.00 ms [1.18, 5.74]  2,667 img/s  ±75.9%  300 MiB"),
         (
             measured(noisy=("no steady state", "the machine was busy")),
             f"{ID}  4.00 ms [1.00, 7.00]  2,000 img/s  ±75.0%  300 MiB  no steady state; the machine was busy",
@@ -100,58 +98,23 @@ def test_a_tally_of_nothing():
     assert tally([]) == "nothing"
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that stands still until a test sets its `now`."""
-    clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    return clock
+def test_what_is_done_and_what_remains():
+    left = [120.0]
+    shown = Progress(["a", "b", "c"], lambda: left[0])
+    assert (len(shown), shown.planned, shown.done, progress.eta(shown)) == (
+        3,
+        ("a", "b", "c"),
+        "[0/3]",
+        "ETA 2 min 00 s",
+    )
+    shown.see("a")
+    shown.see("a")
+    left[0] = 60.4
+    assert (shown.done, progress.eta(shown)) == ("[1/3]", "ETA 1 min 00 s")
 
 
-def pass_case(shown, clock, case_id, seconds):
-    shown.begin()
-    clock.now += seconds
-    shown.end(case_id)
-
-
-def test_the_rest_is_judged_by_what_was_expected_of_the_cases_so_far(clock):
-    shown = Progress({"a": 2.0, "b": 2.0, "c": 6.0})
-    assert (len(shown), shown.planned, shown.done, shown.eta_seconds) == (3, ("a", "b", "c"), "[0/3]", None)
-    pass_case(shown, clock, "a", 1.0)
-    assert (shown.done, shown.eta_seconds) == ("[1/3]", 4.0)
-    clock.now += 50
-    pass_case(shown, clock, "b", 3.0)
-    assert (shown.done, shown.eta_seconds) == ("[2/3]", 6.0)
-    pass_case(shown, clock, "c", 9.0)
-    assert (shown.done, shown.eta_seconds) == ("[3/3]", 0.0)
-
-
-def test_a_part_of_a_case_counts_as_such(clock):
-    shown = Progress({"a": 6.0, "b": 6.0})
-    shown.begin()
-    clock.now += 1.0
-    shown.advance("a", 4.0)
-    assert (shown.done, shown.eta_seconds) == ("[0/2]", 5.0)
-    pass_case(shown, clock, "a", 2.0)
-    assert (shown.done, shown.eta_seconds) == ("[1/2]", 3.0)
-
-
-def test_cases_that_are_not_measured_say_nothing_of_the_rest(clock):
-    shown = Progress({"a": 0.0, "b": 4.0, "c": 4.0})
-    pass_case(shown, clock, "a", 100.0)
-    assert (shown.done, shown.eta_seconds) == ("[1/3]", None)
-    pass_case(shown, clock, "b", 1.0)
-    assert shown.eta_seconds == 1.0
-
-
-def test_a_case_that_gave_up_early_leaves_an_estimate_that_is_no_less_than_nothing(clock):
-    shown = Progress({"a": 3.0, "b": 1.0})
-    pass_case(shown, clock, "a", 0.0)
-    assert shown.eta_seconds == 0.0
-
-
-def test_numbers_of_cases_are_aligned(clock):
-    shown = Progress(dict.fromkeys(map(str, range(108)), 1.0))
+def test_numbers_of_cases_are_aligned():
+    shown = Progress(map(str, range(108)), lambda: 0.0)
     for number in range(13):
-        pass_case(shown, clock, str(number), 1.0)
+        shown.see(str(number))
     assert shown.done == "[ 13/108]"

@@ -41,8 +41,9 @@ class Bench:
             assert not fork, "the second worker serves by fresh interpreters"
         return self
 
-    def launcher(self, worker, fresh, data_root, *, instructions=False):
+    def launcher(self, worker, fresh, data_root, *, keep, instructions=False):
         assert worker is fresh is self
+        self.keeps_references = keep
         self.data_root, self.instructions = data_root, instructions
         return self
 
@@ -333,9 +334,10 @@ def test_launches_made_otherwise_are_not_taken_over(bench, start):
 
 def test_what_the_rest_of_a_case_may_take_shrinks_with_its_launches(start):
     sweep = start(LAUNCHES)
-    whole = sweep.expected_seconds(ONE)
+    sweep.planned = (ONE,)
+    whole = sweep.remaining_seconds()
     sweep.launch(ONE)
-    assert sweep.expected_seconds(ONE) == pytest.approx(whole * 2 / 3)
+    assert 0 < sweep.remaining_seconds() < whole
 
 
 def test_what_the_worker_printed_comes_back(start):
@@ -413,15 +415,17 @@ def test_without_resume_an_earlier_journal_is_kept_aside(start, tmp_path):
     assert read(first.journal_path)[0][0].records == {}
 
 
-def test_what_is_expected_of_a_case(start):
+def test_nothing_is_expected_of_what_cannot_be_or_is_there(start):
     sweep = start()
-    assert sweep.expected_seconds(name("fp32", 1)) == 2.0
-    assert sweep.expected_seconds(name("tf32", 1)) == 0.0
-
-
-def test_nothing_is_expected_of_a_case_that_is_taken_over(start):
-    kept(start(), name("fp32", 1), NODE)
-    assert start(resume=True).expected_seconds(name("fp32", 1)) == 0.0
+    sweep.planned = (name("tf32", 1),)
+    assert sweep.remaining_seconds() == 0.0
+    sweep.planned = (name("fp32", 1),)
+    assert sweep.remaining_seconds() > 0.0
+    kept(sweep, name("fp32", 1), NODE)
+    assert sweep.remaining_seconds() == 0.0
+    again = start(resume=True)
+    again.planned = sweep.planned
+    assert again.remaining_seconds() == 0.0
 
 
 def test_closing_ends_the_worker(bench, start):

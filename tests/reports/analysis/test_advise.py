@@ -127,3 +127,19 @@ def test_the_command(tmp_path):
     assert "precision bf16" in lines[1]
     (found,) = json.loads(CliRunner().invoke(app, [*ask, "--json"]).output)
     assert found["settings"]["precision"] == "bf16"
+
+
+def noisy(record):
+    return replace(record, sampling=replace(record.sampling, noisy=("steal 9%",)))
+
+
+def test_a_disturbed_setting_is_no_advice_while_there_is_an_undisturbed_one(ask):
+    (found,) = ask(noisy(net(0.001, precision="bf16")), net(0.002))
+    assert found.settings["precision"] == "fp32"
+    assert found.excluded == {"disturbed": 1}
+
+
+def test_where_all_were_disturbed_the_advice_says_so(ask):
+    (found,) = ask(noisy(net(0.001, precision="bf16")), noisy(net(0.002)))
+    assert found.settings["precision"] == "bf16"
+    assert found.sure == "not at all: every candidate was disturbed, this one so: steal 9%"

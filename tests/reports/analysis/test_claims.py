@@ -189,3 +189,14 @@ def test_files_of_one_machine_are_one_and_others_are_named(tmp_path):
     matmul = write(tmp_path / "d.json", micro("matmul-8x8x8-fp32-cpu-t1", 1e9))
     assert run(app, ["findings", str(other), str(matmul)]).output.startswith("box matmul cpu\t")
     assert run(app, ["findings", str(other)]).exit_code != 0
+
+
+def noisy(record):
+    return replace(record, sampling=replace(record.sampling, noisy=("steal 9%",)))
+
+
+def test_disturbed_times_carry_no_claim_but_peaks_of_memory_do():
+    pair = net("alexnet", parameters=4000), noisy(net("vgg11", 0.1))
+    assert judged(*pair)[PRICE] == ("not certain", "all that it could be told by was disturbed")
+    peaks = (noisy(net("resnet18", peaks=(300, 304))), noisy(net("resnet18_inplace", peaks=(200, 206))))
+    assert judged(*peaks)[PEAKS][0] == "holds"

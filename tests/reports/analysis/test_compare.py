@@ -10,7 +10,7 @@ from reports.analysis.compare import compare, summary, text
 from reports.cli import app
 from tests.support.samples import LENET, ended, measured, results, write
 
-FEW = (0.004,) * 3
+FEW = (0.004,)
 
 
 def series(seconds, spread=0.0):

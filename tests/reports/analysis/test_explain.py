@@ -127,3 +127,11 @@ def test_the_command_prints_lines_or_numbers(tmp_path):
     assert data["bounds"]["compute"] == pytest.approx(0.002)
     assert data["toggles"][0]["gain"]["value"] == pytest.approx(4.0)
     assert data["bound"] == "compute-bound"
+
+
+def test_a_setting_that_was_disturbed_has_not_helped_most(lines):
+    other = net(0.001, precision="bf16")
+    disturbed = replace(other, sampling=replace(other.sampling, noisy=("steal 9%",)))
+    (found,) = [line for line in lines(net(), disturbed, *HARDWARE) if "precision bf16" in line]
+    assert found.startswith("settings: precision bf16")
+    assert found.endswith("as many images/s, but one of the two was disturbed")

@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.machine import ceilings
+from bench.machine.bounds import Bounds, Work, bounds, classify
 from bench.machine.ceilings import Best, Ceilings
 from bench.records.record import Flops, Traffic
 from reports.analysis import roofline
-from reports.analysis.roofline import Bounds, Work, bounds, classify
 from reports.cli import app
 from reports.references.datasheet import PROMISES, promise_for
 from tests.support.samples import LENET, ended, measured, micro, results

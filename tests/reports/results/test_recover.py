@@ -163,3 +163,18 @@ def test_a_plan_of_what_is_no_case_is_one_line_with_the_file(path):
     with pytest.raises(DlhwError) as caught:
         recover(path)
     assert str(caught.value).startswith(f"{path}")
+
+
+def test_launches_of_a_run_that_was_killed_make_the_records_that_it_had_not_written_yet(path):
+    journal = Journal(path)
+    journal.begin(HEADER | {"measure": {"precision": 0.05}})
+    for seconds in (0.004, 0.0041, 0.0039):
+        journal.append_launch(measured(TWO, (seconds,) * 6))
+    journal.append_launch(ended("timeout", "no end", FOUR))
+    journal.close()
+    data, _ = recover(path)
+    assert ids(data) == [TWO.id]
+    (found,) = data["benchmarks"]
+    assert len(found["extra_info"]["sampling"]["launches"]) == 3
+    assert found["stats"]["data"] == [0.004] * 6 + [0.0041] * 6 + [0.0039] * 6
+    assert set(outcomes(data)) == {ONE.id, FOUR.id}

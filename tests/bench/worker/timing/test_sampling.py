@@ -139,11 +139,19 @@ def test_the_second_series_is_no_longer_than_the_first():
 
 def test_what_cannot_end_is_not_begun():
     clock = FakeClock([10 * SECOND])
-    with pytest.raises(TimeoutError, match="a step takes about 10 s: 6 more would end after the time limit"):
-        sample(clock.step, clock, Budget(), limit_seconds=79)
+    with pytest.raises(TimeoutError, match="a step takes about 10 s: 2 more would end after the time limit"):
+        sample(clock.step, clock, Budget(), limit_seconds=39)
     assert clock.steps == 2
+
+
+@pytest.mark.parametrize(
+    ("limit_seconds", "samples", "reason"),
+    [(40, 2, "time_limit"), (59, 3, "time_limit"), (79, 5, "time_limit"), (80, 6, "precision")],
+)
+def test_a_slow_step_has_as_many_samples_as_its_time_limit_lets_it(limit_seconds, samples, reason):
     clock = FakeClock([10 * SECOND])
-    assert len(sample(clock.step, clock, Budget(), limit_seconds=80).seconds) == 6
+    found = sample(clock.step, clock, Budget(), limit_seconds=limit_seconds)
+    assert (len(found.seconds), found.stop_reason) == (samples, reason)
 
 
 def test_too_few_samples_are_never_precise():

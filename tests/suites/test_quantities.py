@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.results import quantities
+from suites import quantities
 from suites.errors import DlhwError
 
 

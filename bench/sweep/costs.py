@@ -1,0 +1,223 @@
+"""What launches cost in seconds: a first guess by the work of the net, corrected by what this run has shown so far.
+
+The guess counts on a small processor; what a machine's launches really took is kept by its fingerprint for later runs.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bench.machine import cache
+from bench.records.record import Record
+from suites.case import Budget, Case
+from suites.cases import AnyCase
+from suites.errors import DlhwError
+
+
+@dataclass(frozen=True)
+class Net:
+    """What a guess needs: FLOPs and operators' bytes of an image forward, parameters, operators."""
+
+    flops: float
+    octets: float
+    parameters: float
+    operators: float
+
+
+NETS = {
+    "lenet": Net(8.3e5, 1.2e5, 6.2e4, 11), "lenet_bn": Net(5.6e5, 1.5e5, 4.5e4, 15), "nin": Net(1.5e9, 2.6e7, 2e6, 28),
+    "alexnet": Net(1.9e9, 1.2e7, 4.7e7, 18), "vgg11": Net(1.5e10, 1.44e8, 1.29e8, 26),
+    "googlenet": Net(5.5e8, 1.7e7, 6e6, 137), "resnet18": Net(6.4e8, 1.3e7, 1.1e7, 65),
+}  # fmt: skip
+"""As the records of a sweep tell them, rounded: enough for a guess."""
+UNKNOWN_NET = Net(2e9, 3e7, 2e7, 100)
+TRAINING = Net(3.0, 2.5, 6.0, 3.6)
+"""Times the work of inference: weights are read, their gradients written and read, and they are updated."""
+INFERENCE = Net(1.0, 1.0, 1.0, 1.0)
+FLOPS_A_SECOND = {"fp32": 3.9e11, "tf32": 3.9e11}
+NARROW_FLOPS_A_SECOND = 6.8e11
+SECONDS_AN_OPERATOR, SECONDS_A_BYTE = 2.7e-5, 1.1e-10
+"""Fitted to 450 cases on two cores with wide vectors and bf16 instructions; other machines correct it as they run."""
+START_SECONDS, FORK_SECONDS = 3.0, 0.04
+BUILDING_SECONDS, BUILDING_A_PARAMETER = 0.09, 1.25e-9
+WARM_UP_SECONDS, STEPS_BESIDE = 0.1, 3
+"""Steps of the check and of the warm-up, as long as warm-up needs for a fast one."""
+COMPILE_SECONDS, COMPILER_SECONDS = 5.0, 10.0
+"""Of a small net; and once, to warm the compiler's cache."""
+RIDGE = 1.0
+"""What a correction costs: as much as half a launch that disagrees with it."""
+USUAL_SAMPLES = 10
+"""Until the median is known to a few percent, of steps that take some ten milliseconds."""
+RECENT = 50
+"""Launches that tell how the machine fares now."""
+
+
+@dataclass
+class Costs:
+    """Guesses, and what was learnt.
+
+    Args:
+        known: seconds of a launch by case id, from earlier runs on this machine in this way.
+    """
+
+    known: Mapping[str, float] = field(default_factory=dict)
+    _steps: list[tuple[dict[str, float], float]] = field(default_factory=list)
+    _prepared: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    _around: list[float] = field(default_factory=list)
+    _compiling: list[float] = field(default_factory=list)
+    _latest: dict[str, float] = field(default_factory=dict)
+    _weights: dict[str, float] = field(default_factory=dict)
+
+    def learn(self, case: AnyCase, budget: Budget, record: Record) -> None:
+        """Take down what a launch of `case` took, and how long its steps were."""
+        cost = record.cost or {}
+        if "total" not in cost:
+            return
+        launch = cost.get("process", cost["total"])
+        for name, guessed in self._preparations(case).items():
+            self._prepared[name] = (max(0.0, cost["total"] - launch), guessed)
+        self._latest[case.id] = launch
+        if record.seconds:
+            step = statistics.median(record.seconds)
+            if record.compile is not None:
+                self._compiling.append(record.compile.seconds)
+            if record.disturbed:
+                return  # its steps tell of the others
+            self._steps.append((_features(case), math.log(step / step_guess(case))))
+            self._weights = _ridge(self._steps)
+            stepping = self._stepping(case, budget, step)
+            self._around.append(max(0.0, launch - stepping) / around_guess(case, budget))
+
+    def launch(self, case: AnyCase, budget: Budget) -> float:
+        """What a further launch takes; with what has to be made before it, if that is not there yet."""
+        return self.measuring(case, budget) + sum(self._preparations(case).values()) * self._preparing
+
+    def rest(self, cases: Iterable[tuple[AnyCase, Budget, float]]) -> float:
+        """What so many launches of each case take together, what they share counted once."""
+        total, before = 0.0, dict[tuple[str, str], float]()
+        for case, budget, launches in cases:
+            if launches:
+                total += launches * self.measuring(case, budget)
+                before |= self._preparations(case)
+        return total + sum(before.values()) * self._preparing
+
+    def measuring(self, case: AnyCase, budget: Budget) -> float:
+        """What the process of a launch takes."""
+        if case.id in self._latest:
+            return self._latest[case.id]
+        if case.id in self.known:
+            return self.known[case.id] * self._since
+        correction = sum(self._weights.get(name, 0.0) * value for name, value in _features(case).items())
+        stepping = self._stepping(case, budget, step_guess(case) * math.exp(correction))
+        return stepping + self._slowness * around_guess(case, budget)
+
+    @property
+    def learnt(self) -> dict[str, float]:
+        """What is worth keeping: seconds of a launch by case id."""
+        return {**self.known, **self._latest}
+
+    @property
+    def _slowness(self) -> float:
+        """How much longer than guessed it takes to start, to build and to warm up what is fast."""
+        return statistics.median((1.0, *self._around[-RECENT:]))
+
+    @property
+    def _since(self) -> float:
+        """How the machine fares against what is known of it."""
+        both = [seconds / self.known[name] for name, seconds in self._latest.items() if name in self.known]
+        return statistics.median(both) if len(both) > 2 else 1.0
+
+    @property
+    def _preparing(self) -> float:
+        took = sum(seconds for seconds, _ in self._prepared.values()) + 1.0
+        return took / (sum(guessed for _, guessed in self._prepared.values()) + 1.0)
+
+    def _preparations(self, case: AnyCase) -> dict[tuple[str, str], float]:
+        """What has yet to be made before a launch of `case`: name -> guess of its seconds."""
+        found: dict[tuple[str, str], float] = {}
+        if case.compiles:
+            found["compiler", ""] = COMPILER_SECONDS
+        if isinstance(case, Case):
+            net = NETS.get(case.architecture, UNKNOWN_NET)
+            found[case.architecture, case.mode] = 0.1 + net.parameters * 1.5e-8 + net.flops * 1e-10
+        return {name: seconds for name, seconds in found.items() if name not in self._prepared}
+
+    def _stepping(self, case: AnyCase, budget: Budget, step_seconds: float) -> float:
+        """Seconds that a launch spends on steps that take so long each, and on compiling them."""
+        compiling = 0.0 if not case.compiles else statistics.fmean((COMPILE_SECONDS, *self._compiling))
+        usual = min(budget.max_seconds, USUAL_SAMPLES * step_seconds)
+        least = max(min(budget.min_seconds, budget.max_seconds), budget.min_samples * step_seconds)
+        steps = max(least, usual) + STEPS_BESIDE * step_seconds
+        return min(steps, budget.time_limit_seconds) + compiling
+
+
+def around_guess(case: AnyCase, budget: Budget) -> float:
+    """Seconds of a launch beside its steps."""
+    start = FORK_SECONDS if budget.launches == 1 else START_SECONDS
+    building = BUILDING_SECONDS
+    if isinstance(case, Case):
+        building += BUILDING_A_PARAMETER * NETS.get(case.architecture, UNKNOWN_NET).parameters
+    return start + building + WARM_UP_SECONDS
+
+
+def step_guess(case: AnyCase) -> float:
+    """Seconds of a step on a small processor; of a micro-benchmark nothing is known."""
+    if not isinstance(case, Case):
+        return 0.01
+    net = NETS.get(case.architecture, UNKNOWN_NET)
+    rate = FLOPS_A_SECOND.get(case.precision, NARROW_FLOPS_A_SECOND)
+    times = TRAINING if case.mode == "training" else INFERENCE
+    image = times.flops * net.flops / rate + times.octets * net.octets * SECONDS_A_BYTE
+    weights = times.parameters * net.parameters * 4 * SECONDS_A_BYTE
+    return case.batch_size * image + weights + times.operators * net.operators * SECONDS_AN_OPERATOR
+
+
+def _features(case: AnyCase) -> dict[str, float]:
+    """What a correction may hang on."""
+    names = [case.precision, "compiled" if case.compiles else "eager", case.group]
+    if isinstance(case, Case):
+        names += [case.mode, case.memory_format, f"{case.architecture} {case.precision}"]
+    found = dict.fromkeys(["all", *names], 1.0)
+    size = math.log2(max(1, case.scale)) / 8
+    return found | {"size": size, f"{case.group} size": size}
+
+
+def _ridge(rows: list[tuple[dict[str, float], float]]) -> dict[str, float]:
+    """Weights of a ridge regression; names that no row has weigh nothing."""
+    import numpy as np  # not where a sweep is only planned
+
+    names = sorted({name for features, _ in rows for name in features})
+    place = {name: number for number, name in enumerate(names)}
+    matrix = np.zeros((len(rows), len(names)))
+    for row, (features, _) in enumerate(rows):
+        for name, value in features.items():
+            matrix[row, place[name]] = value
+    wanted = matrix.T @ np.array([residual for _, residual in rows])
+    solved = np.linalg.solve(matrix.T @ matrix + RIDGE * np.eye(len(names)), wanted)
+    return dict(zip(names, map(float, solved), strict=True))
+
+
+def kept(fingerprint: str, way: str) -> dict[str, float]:
+    """What launches of each case took on this machine in earlier runs that measured in this way.
+
+    Raises:
+        DlhwError: the file is there, but damaged.
+    """
+    data = cache.read(_name(fingerprint, way))
+    try:
+        return {str(case_id): float(seconds) for case_id, seconds in (data or {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise cache.damaged(_name(fingerprint, way)) from error
+
+
+def keep(costs: Costs, fingerprint: str, way: str) -> None:
+    """Keep what was learnt; that it cannot be is no reason to fail."""
+    try:
+        cache.write(_name(fingerprint, way), costs.learnt)
+    except DlhwError:
+        return
+
+
+def _name(fingerprint: str, way: str) -> str:
+    return f"costs/{fingerprint}-{way}"
