@@ -126,10 +126,8 @@ def _cases(connection: sa.Connection, axes: Mapping[str, Mapping[str, Any]]) -> 
 def _numbers(connection: sa.Connection, names: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for chunk in _chunks(list(names)):
-        rows = connection.execute(
-            sa.select(schema.case.c.name, schema.case.c.id).where(schema.case.c.name.in_(chunk))
-        )
-        found |= {name: number for name, number in rows}
+        rows = connection.execute(sa.select(schema.case.c.name, schema.case.c.id).where(schema.case.c.name.in_(chunk)))
+        found |= {str(name): int(number) for name, number in rows}
     return found
 
 

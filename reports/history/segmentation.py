@@ -4,6 +4,7 @@ Rows are series, columns their runs in the order of time; what is behind a serie
 steps of the recursion are taken for all rows at once.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,7 @@ def _median(picked: Floats) -> Floats:
 
 def lengths(values: Floats) -> NDArray[np.int64]:
     """How many runs each series has."""
-    return (~np.isnan(values)).sum(axis=1)
+    return np.asarray((~np.isnan(values)).sum(axis=1), dtype=np.int64)
 
 
 class Sums:
@@ -164,7 +165,7 @@ def levels(values: Floats, variances: Floats, places: Sequence[int]) -> Floats:
     """The level at each run of one series."""
     found = np.empty(len(values))
     bounds = [0, *places, len(values)]
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for begin, end in itertools.pairwise(bounds):
         if end > begin:
             found[begin:end] = np.average(values[begin:end], weights=1 / variances[begin:end])
     return found

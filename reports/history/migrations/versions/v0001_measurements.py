@@ -46,7 +46,9 @@ def upgrade() -> None:
         "result",
         sa.Column("case_id", sa.Integer, sa.ForeignKey("case.id"), primary_key=True, autoincrement=False),
         sa.Column("metric", sa.String(32), primary_key=True),
-        sa.Column("run_id", sa.Integer, sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+        sa.Column(
+            "run_id", sa.Integer, sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+        ),
         *(sa.Column(name, sa.Float) for name in ("value", "within", "between")),
         *(sa.Column(name, sa.Integer) for name in ("launches", "samples")),
         sa.Column("reason", sa.Text, nullable=False),
