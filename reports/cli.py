@@ -8,6 +8,7 @@ import typer
 
 import reports.analysis.cli as analysis
 import reports.gate.cli as gate
+import reports.history.cli as history
 import reports.page.cli as page
 import reports.results.cli as results
 from bench.sweep import command, streams
@@ -36,6 +37,7 @@ for each in (
 ):  # fmt: skip
     app.command()(each)
 app.add_typer(results.imports, name="import")
+app.add_typer(history.history, name="history")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ ROOMS = (
     ({"suites"},),
     ({"bench.records"}, {"bench.machine"}, {"bench.worker", "bench.controller"}, {"bench.sweep", "bench.doctor"},
      {"bench.gate"}),
-    ({"reports.results", "reports.references"}, {"reports.analysis"}, {"reports.gate"}, {"reports.page"},
+    ({"reports.results", "reports.references"}, {"reports.analysis"}, {"reports.gate", "reports.history"}, {"reports.page"},
      {"reports.cli"}),
 )  # fmt: skip
 """Packages in the order of their imports; in each its floors from the ground up, and on each its rooms."""

@@ -75,6 +75,12 @@ def add(group: pytest.OptionGroup) -> None:
         type=Path,
         help="where data sets lie, as torchvision keeps them, for the operation loader; without it, made-up images",
     )
+    group.addoption(
+        "--store",
+        metavar="FILE|URL",
+        help="when all is measured, put the run into this store, as dlhw history add does: a SQLite file, or "
+        "postgresql://USER@HOST/NAME",
+    )
     for option, (field, parse, text) in BUDGET_OPTIONS.items():
         metavar = "N" if parse is int else "SECONDS" if field.endswith("_seconds") else "SHARE"
         group.addoption(option, metavar=metavar, type=_value(field, parse), help=text)

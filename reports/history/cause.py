@@ -53,6 +53,8 @@ class Story:
     commits: int | None
     notes: tuple[str, ...]
     commands: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    """Of a gate that looks at the change's case alone."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain types."""
@@ -72,12 +74,18 @@ def explain(change: Change, history: History, others: Sequence[Change], folder: 
     anchors = anchors_moved(change, history)
     cause = decide(environment=bool(changed), code=code, anchors=anchors, common=change.case is None)
     commits, note = _commits(before.commit, after.commit, folder)
-    notes = [note, _anchor_note(anchors), *_count_notes(change, others), *_clock_notes(before, after)]
+    notes = [
+        note,
+        _reason(change, history),
+        _anchor_note(anchors),
+        *_count_notes(change, others),
+        *_clock_notes(before, after),
+    ]
     if code is None:
         notes.append("the results do not say of which commit they are")
     return Story(
         cause, tuple(changed), before.commit, after.commit, commits, tuple(filter(None, notes)),
-        tuple(commands(cause, change, history, before, after, changed)),
+        tuple(commands(cause, change, history, before, after, changed)), tuple(case_options(change, history, after)),
     )  # fmt: skip
 
 
@@ -116,9 +124,9 @@ def anchors_moved(change: Change, history: History) -> bool | None:
 
     They run no code of the repository's: what moves them is the machine, or its environment.
     """
-    if change.metric != "seconds" or change.ratio <= 0:
+    if change.metric != "seconds" or change.kind == "micro":
         return None
-    anchors = [name for name, axes in history.axes.items() if axes.get("kind") == "micro" and name != change.case]
+    anchors = [name for name, axes in history.axes.items() if axes.get("kind") == "micro"]
     rows = history.results[history.results["case"].isin(anchors) & (history.results["metric"] == "seconds")]
     moves = [_move(own["run"].to_numpy(), own["value"].to_numpy(), change) for _, own in rows.groupby("case")]
     known = [move for move in moves if move is not None]
@@ -133,6 +141,14 @@ def _move(places: Any, values: Any, change: Change) -> float | None:
     if not len(before) or not len(after) or np.isnan([*before, *after]).any():
         return None
     return math.log(float(np.median(after)) / float(np.median(before)))
+
+
+def _reason(change: Change, history: History) -> str:
+    """Why a case is measured no more."""
+    if change.metric != "measured" or change.ratio > 1:
+        return ""
+    rows = history.results[(history.results["case"] == change.case) & (history.results["run"] == change.first)]
+    return "; ".join(reason for reason in rows["reason"] if reason)
 
 
 def _anchor_note(anchors: bool | None) -> str:
@@ -196,7 +212,7 @@ def case_options(change: Change, history: History, run: Run) -> list[str]:
     """What chooses a change's case in a gate; of all series together, the suite alone."""
     suite = ["--suite", run.suite] if run.suite else []
     axes = history.axes.get(change.case or "", {})
-    chosen = [f"{name}={_text(axes[name])}" for name in AXES if axes.get(name) is not None]
+    chosen = [f"{name}={_text(axes[name])}" for name in AXES if axes.get(name) not in (None, "")]
     return suite + [word for axis in chosen for word in ("--axis", axis)]
 
 

@@ -40,6 +40,7 @@ class Change:
         p: the share of series without a change in which chance does as much; None of counts.
         runs: before and after it.
         series: how many it is of.
+        kind: `net` or `micro`; what all series of a kind share is one change.
     """
 
     case: str | None
@@ -53,6 +54,7 @@ class Change:
     p: float | None
     runs: tuple[int, int]
     series: int = 1
+    kind: str = "net"
     before: float | None = None
     after: float | None = None
 
@@ -89,11 +91,14 @@ def find(history: History, alarms: float = ALARMS) -> list[Change]:
     measured = history.results[history.results["metric"].isin(["seconds", "steps"])]
     existence = measured.assign(metric="measured", value=measured["value"].notna().astype(float))
     known = history.results[history.results["value"].notna()]
-    for metric, rows in pd.concat([known, existence], ignore_index=True).groupby("metric", sort=True):
+    every = pd.concat([known, existence], ignore_index=True)
+    kinds = every["case"].map({name: str(axes.get("kind", "net")) for name, axes in history.axes.items()})
+    for (metric, kind), rows in every.groupby(["metric", kinds.rename("kind")], sort=True):
         if metric in COUNTS:
-            found += _together(_counted(str(metric), rows))
+            own = _together(_counted(str(metric), rows))
         else:
-            found += _of_times(str(metric), series_of(str(metric), rows[rows["value"] > 0]), alarms)
+            own = _of_times(str(metric), series_of(str(metric), rows[rows["value"] > 0]), alarms)
+        found += [replace(change, kind=str(kind)) for change in own]
     return sorted(found, key=lambda each: (-each.place, each.metric, each.case or ""))
 
 

@@ -38,6 +38,7 @@ class Finding:
     machine: str
     case: str | None
     metric: str
+    kind: str
     branch: str | None
     ratio: float
     low: float | None
@@ -90,7 +91,8 @@ def _values(change: Change, story: Story, history: History) -> dict[str, Any]:
     }  # fmt: skip
     places = {"last_run": change.last, "first_run": change.first, "change_run": change.place}
     return {
-        "metric": change.metric, "ratio": change.ratio, "low": change.low, "high": change.high, "p": change.p,
+        "metric": change.metric, "kind": change.kind, "ratio": change.ratio, "low": change.low,
+        "high": change.high, "p": change.p,
         "cause": str(story.cause), "story": json.dumps(facts),
         **{name: history.runs[place].id for name, place in places.items()},
     }  # fmt: skip
@@ -107,7 +109,9 @@ def _known(connection: sa.Connection, history: History) -> list[Mapping[Any, Any
 
 def _same(old: Mapping[Any, Any], new: Mapping[str, Any], history: History) -> bool:
     """Of the same series and direction, and their places overlap: more runs tell the place better."""
-    if (old["case_id"], old["metric"], old["ratio"] > 1) != (new["case_id"], new["metric"], new["ratio"] > 1):
+    if any(old[name] != new[name] for name in ("case_id", "metric", "kind")) or (old["ratio"] > 1) != (
+        new["ratio"] > 1
+    ):
         return False
     place = {run.id: number for number, run in enumerate(history.runs)}
     return place[old["last_run"]] <= place[new["first_run"]] and place[new["last_run"]] <= place[old["first_run"]]
@@ -157,7 +161,7 @@ def precision(found: Sequence[Finding]) -> tuple[int, int]:
 def _finding(row: Mapping[Any, Any], machines: Mapping[int, str]) -> Finding:
     facts = json.loads(row["story"])
     return Finding(
-        id=row["id"], machine=machines[row["machine_id"]], case=row["case"], metric=row["metric"],
+        id=row["id"], machine=machines[row["machine_id"]], case=row["case"], metric=row["metric"], kind=row["kind"],
         branch=row["branch"], ratio=math.inf if row["ratio"] is None else row["ratio"], low=row["low"],
         high=row["high"], p=row["p"], cause=row["cause"], facts=facts, state=State(row["state"]), why=row["why"],
         when=row["at"], runs=(row["last_run"], row["first_run"], row["change_run"]),

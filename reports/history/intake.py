@@ -15,7 +15,7 @@ from typing import Any
 from bench.gate import git
 from bench.records.record import Launch, Record, Status, plain
 from bench.records.summary import by_launch, summarise
-from reports.history.store import without_password
+from bench.sweep.command import without_password
 from reports.results import frames, recover
 from reports.results.frames import Results
 from suites.errors import DlhwError

@@ -22,7 +22,11 @@ NIGHTS = 365.25
 TAIL = 0.1
 """Of the simulated gains; beyond what they reach, an exponential is fitted to it."""
 FEWEST_BEYOND = 20
+SMALLEST = 1e-9
+"""Nobody knows the tail so far out that a smaller share meant anything."""
 SEED = 20121122
+TINY = 1e-12
+"""A variance: so that a series without any scatter can be divided by it."""
 
 
 def scatter(values: Floats, errors: Floats) -> Floats:
@@ -46,7 +50,7 @@ def scatter(values: Floats, errors: Floats) -> Floats:
     pooled = float(np.median(extra[there])) if there.any() else 0.0
     extra = np.where(there, extra, pooled)
     mixed = (counts * extra + REMEMBERED_RUNS * pooled) / (counts + REMEMBERED_RUNS)
-    found: Floats = own + mixed[:, None]
+    found: Floats = np.maximum(own + mixed[:, None], TINY)
     return found
 
 
@@ -82,7 +86,8 @@ class Chance:
         if beyond >= FEWEST_BEYOND:
             return beyond / len(self.gains)
         start, excess = self._tail()
-        return min(1.0, TAIL * math.exp(-(gain - start) / excess)) if excess else float(gain <= start)
+        found = TAIL * math.exp(-(gain - start) / excess) if excess else float(gain <= start)
+        return min(1.0, max(found, SMALLEST))
 
     def _tail(self) -> tuple[float, float]:
         start = float(np.quantile(self.gains, 1 - TAIL))
@@ -97,8 +102,8 @@ class Chance:
 def chance(values: Floats, errors: Floats, runs: int, seed: int = SEED) -> Chance:
     """Simulate series without a change, of blocks of the residuals of these; then treat them as these are treated."""
     drawn = _drawn(residuals(values, errors), runs, np.random.default_rng(seed))
-    variances = scatter(drawn, np.zeros_like(drawn))
-    return Chance(np.sort(greatest_gains(tamed(drawn, np.sqrt(variances))[0], variances)), runs)
+    deviations = np.sqrt(scatter(drawn, np.zeros_like(drawn)))
+    return Chance(np.sort(greatest_gains(tamed(drawn, deviations)[0] / deviations)), runs)
 
 
 def residuals(values: Floats, errors: Floats) -> Floats:

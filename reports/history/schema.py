@@ -82,6 +82,7 @@ finding = Table(
     Column("machine_id", ForeignKey("machine.id"), nullable=False, index=True),
     Column("case_id", ForeignKey("case.id")),  # null: all series of the metric together
     Column("metric", String(32), nullable=False),
+    Column("kind", String(8), nullable=False),  # of its cases: net or micro
     Column("branch", Text),
     Column("last_run", ForeignKey("run.id", ondelete="CASCADE"), nullable=False),  # the last that is surely before it
     Column("first_run", ForeignKey("run.id", ondelete="CASCADE"), nullable=False),  # the first surely after it

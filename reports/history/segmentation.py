@@ -171,13 +171,16 @@ def levels(values: Floats, variances: Floats, places: Sequence[int]) -> Floats:
     return found
 
 
-def greatest_gains(values: Floats, variances: Floats) -> Floats:
-    """Of each series the greatest gain that one change has at any time: as it grows, run by run."""
-    sums = Sums(values, variances)
+def greatest_gains(values: Floats) -> Floats:
+    """Of each series the greatest gain that one change has at any time: as it grows, run by run.
+
+    Args:
+        values: in standard deviations; no series has gaps.
+    """
+    sums = np.cumsum(values.T, axis=0)  # of each run by itself next to one another: a step is a block
     greatest = np.zeros(len(values))
-    for end in range(2 * SHORTEST, values.shape[1] + 1):
-        begins = np.arange(SHORTEST, end - SHORTEST + 1)
-        left = sums.seconds[:, begins] - sums.firsts[:, begins] ** 2 / sums.weights[:, begins]
-        gains = sums.cost(0, end)[:, :1] - left - sums.cost(begins, end)
-        np.maximum(greatest, gains.max(axis=1), out=greatest)
+    for end in range(2 * SHORTEST, len(sums) + 1):
+        begins = np.arange(SHORTEST, end - SHORTEST + 1)[:, None]
+        off = sums[SHORTEST - 1 : end - SHORTEST] - sums[end - 1] * (begins / end)
+        np.maximum(greatest, (off**2 * (end / (begins * (end - begins)))).max(axis=0), out=greatest)
     return greatest

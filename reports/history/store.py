@@ -5,7 +5,6 @@ Whatever the database says is told with the password out of sight.
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from bench.sweep.command import without_password
 from suites.errors import DlhwError
 
 VARIABLE = "DLHW_STORE"
@@ -26,8 +26,6 @@ CONNECT_SECONDS = 10
 LOCK = 0x646C6877
 """PostgreSQL's number of the lock that one writer holds: `dlhw` in ASCII."""
 MIGRATIONS = Path(__file__).parent / "migrations"
-PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):\S*@|(?<=password=)[^&\s]*")
-"""Up to the last @: a password may hold one, or a /, that nobody has encoded."""
 
 
 class StoreError(DlhwError):
@@ -93,11 +91,6 @@ def default_path() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("dlhw") / "history.db"
-
-
-def without_password(text: str) -> str:
-    """`text` with the passwords of the URLs in it replaced by ***."""
-    return PASSWORD.sub(lambda found: "***" if found[1] is None else f"{found[1]}:***@", text)
 
 
 def open_store(given: str | None, *, create: bool = False) -> Store:

@@ -15,6 +15,7 @@ def upgrade() -> None:
         sa.Column("machine_id", sa.Integer, sa.ForeignKey("machine.id"), nullable=False, index=True),
         sa.Column("case_id", sa.Integer, sa.ForeignKey("case.id")),
         sa.Column("metric", sa.String(32), nullable=False),
+        sa.Column("kind", sa.String(8), nullable=False),
         sa.Column("branch", sa.Text),
         *(
             sa.Column(name, sa.Integer, sa.ForeignKey("run.id", ondelete="CASCADE"), nullable=False)
