@@ -13,10 +13,10 @@ from reports.history.segmentation import Floats, changes, greatest_gains, length
 NORMAL_MAD = 1.4826
 REMEMBERED_RUNS = 8
 """What all series of the machine scatter weighs, in each, as so many runs of its own."""
-FIRST_PENALTY = 16.0
-"""Of the segmentation that residuals are taken of; it only has to find what is plain."""
-BLOCK = 10
-"""Runs drawn together, with the autocorrelation that they have."""
+FIRST_PENALTY = 40.0
+"""Of the segmentation that residuals are taken of: what is plain, for where it follows slow noise that is lost."""
+BLOCK = 40
+"""Runs drawn together, with the autocorrelation that they have; of shorter series half of the longest."""
 SIMULATED = 2000
 NIGHTS = 365.25
 TAIL = 0.1
@@ -122,13 +122,14 @@ def residuals(values: Floats, errors: Floats) -> Floats:
 
 def _drawn(found: Floats, runs: int, rng: np.random.Generator) -> Floats:
     ends = lengths(found)
-    usable = np.flatnonzero(ends >= BLOCK)
+    block = min(BLOCK, int(ends.max(initial=0)) // 2)
+    usable = np.flatnonzero(ends >= max(block, 2))
     if not len(usable):
         return rng.standard_normal((SIMULATED, runs))
-    blocks = -(-runs // BLOCK)
+    blocks = -(-runs // block)
     rows = rng.choice(usable, size=(SIMULATED, blocks))
-    starts = np.floor(rng.random((SIMULATED, blocks)) * (ends[rows] - BLOCK + 1)).astype(np.int64)
-    picked = found[rows[..., None], starts[..., None] + np.arange(BLOCK)]
+    starts = np.floor(rng.random((SIMULATED, blocks)) * (ends[rows] - block + 1)).astype(np.int64)
+    picked = found[rows[..., None], starts[..., None] + np.arange(block)]
     signs = rng.choice((-1.0, 1.0), size=(SIMULATED, blocks, 1))
-    series: Floats = (picked * signs).reshape(SIMULATED, blocks * BLOCK)[:, :runs]
+    series: Floats = (picked * signs).reshape(SIMULATED, blocks * block)[:, :runs]
     return series

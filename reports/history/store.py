@@ -77,7 +77,7 @@ def url_of(given: str | None) -> sa.URL:
         found = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError) as error:
         raise DlhwError(f"--store {without_password(text)}: no URL, as in postgresql://user@host/name") from error
-    if "@" in (found.database or ""):
+    if "@" in f"{found.host}{found.database}":
         raise DlhwError("--store: an @ behind the host: / @ : # ? in a password are written %2F %40 %3A %23 %3F")
     if found.drivername in {"postgresql", "postgres"}:
         return found.set(drivername="postgresql+psycopg")

@@ -1,79 +1,86 @@
-"""Results of many nights, made by hand: of a small suite on one machine, with what one asks for put in."""
+"""Results of many nights, made by hand: of a few cases on one machine, with what one asks for put in."""
 
 import copy
 import hashlib
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 
 from bench.records.record import Launch, Sampling
-from suites.case import Case
-from tests.support.samples import LENET, measured, micro, results
+from reports.history import adding, intake
+from tests.support.samples import LENET, ended, measured, micro, results
 
-FIRST = 1_770_000_000
-"""2026-02-02, seconds since 1970."""
-DAY = 86400
-CASES = tuple(
-    Case(**{**LENET.__dict__, "batch_size": 2**power}) if hasattr(LENET, "__dict__") else LENET for power in range(8)
-)
-
-
-def commit(night):
-    return hashlib.sha1(str(night).encode()).hexdigest()
+FIRST = 1_770_000_000.0
+DAY = 86400.0
+LATER = FIRST + 1000 * DAY
+"""The clock of whoever adds."""
+CASES = tuple(replace(LENET, batch_size=2**power) for power in range(8))
+TIMES = {case: 0.001 * 2**power for power, case in enumerate(CASES)}
+ANCHORS = (("dispatch-1-fp32-cpu-t2", 1e6),)
 
 
-def night(number, times, *, cost=None, hour=0, launches=3, spread=0.004, seed=0, anchors=(), peak=None, **changes):
-    """A results file's content.
+def commit(number):
+    return hashlib.sha1(str(number).encode()).hexdigest()
 
-    Args:
-        times: case -> seconds; None where it crashed.
-        changes: `commit`, `branch`, `node`, `torch`, `kernel`, `dirty`, `at`.
-    """
+
+def slower(factor, *cases, times=TIMES):
+    """`times`, of these cases `factor` times as long; of all where none is named."""
+    return {case: seconds * factor if case in (cases or times) else seconds for case, seconds in times.items()}
+
+
+def night(
+    number, times=TIMES, *, spread=0.004, seed=0, anchors=(), at=None, committed=None, node="box", torch="2.11.0",
+    kernel="6.1", **commit_info,
+):  # fmt: skip
+    """A results file's content: three launches a case; a case without seconds crashed."""
     rng = np.random.default_rng([number, seed])
-    records = [_record(case, seconds, rng, number, launches, spread, peak) for case, seconds in times.items()]
-    records += [
-        micro(text, figure * rng.lognormal(0, spread), cost={"total": rng.random()}) for text, figure in anchors
-    ]
+    records = [_record(case, seconds, rng, spread) for case, seconds in times.items()]
+    records += [micro(text, value * rng.lognormal(0, spread), cost={"total": rng.random()}) for text, value in anchors]
     data = copy.deepcopy(results(*records))
-    at = changes.get("at", FIRST + number * DAY + hour * 3600)
-    data["datetime"] = np.datetime64(int(at), "s").item().isoformat() + "+00:00"
     info = data["machine_info"]
-    info["node"] = changes.get("node", "box")
-    info["torch"]["version"] = changes.get("torch", "2.11.0")
-    info["host"]["kernel"] = changes.get("kernel", "6.1")
+    info["node"], info["torch"]["version"], info["host"]["kernel"] = node, torch, kernel
+    data["datetime"] = _iso(FIRST + number * DAY if at is None else at)
     data["commit_info"] = {
-        "id": changes.get("commit", commit(number)), "branch": changes.get("branch", "main"), "project": "nets",
-        "dirty": changes.get("dirty", False),
-        "time": np.datetime64(int(changes.get("committed", FIRST + number * DAY - 7200)), "s").item().isoformat()
-        + "+00:00",
-    }  # fmt: skip
+        "id": commit(number), "branch": "main", "project": "nets", "dirty": False,
+        "time": _iso(FIRST + number * DAY - 7200 if committed is None else committed),
+    } | commit_info  # fmt: skip
     return data
 
 
-def _record(case, seconds, rng, number, launches, spread, peak):
-    if seconds is None:
-        from tests.support.samples import ended
+def _iso(seconds):
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
-        return ended("crashed", f"killed in night {number}", case)
-    night_offset = rng.normal(0, spread)
-    medians = seconds * np.exp(night_offset + rng.normal(0, spread, launches))
-    samples = [float(median * (1 + 0.001 * offset)) for median in medians for offset in (-1, 0, 1)]
-    parts = {}
-    if peak is not None:
-        parts["memory"] = None
+
+def _record(case, seconds, rng, spread):
+    if seconds is None:
+        return ended("crashed", "killed by SIGKILL", case)
+    medians = seconds * np.exp(rng.normal(0, spread) + rng.normal(0, spread, 3))
+    launches = [
+        Launch(samples=3, warmup_steps=5, steady=True, median_seconds=float(median), peak_bytes=300 * 2**20)
+        for median in medians
+    ]
     return measured(
-        case, tuple(samples), cost={"total": float(rng.random())},
+        case, tuple(float(median * (1 + 0.001 * offset)) for median in medians for offset in (-1, 0, 1)),
+        cost={"total": rng.random()},
         sampling=Sampling(
-            launches=tuple(
-                Launch(samples=3, warmup_steps=5, steady=True, median_seconds=float(median), peak_bytes=300 * 2**20)
-                for median in medians
-            ),
-            steps_per_sample=1, stop_reason="precision", clock="perf_counter",
+            launches=tuple(launches), steps_per_sample=1, stop_reason="precision", clock="perf_counter"
         ),
     )  # fmt: skip
 
 
-def write(folder, data, name=None):
-    path = folder / (name or f"{data['commit_info']['id'][:8]}-{data['machine_info']['node']}.json")
+def write(folder, data, name="results.json"):
+    path = folder / name
     path.write_text(json.dumps(data))
     return path
+
+
+def put(store, folder, *nights, now=LATER):
+    """Put these nights in; returns what became of each."""
+    return [found for data in nights for found in adding.put(store, intake.read(write(folder, data), now), now)]
+
+
+def smaller(data, count):
+    """A night cut short: its first cases alone."""
+    return {**data, "benchmarks": data["benchmarks"][:count]}
