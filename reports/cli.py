@@ -9,6 +9,7 @@ import typer
 import reports.analysis.cli as analysis
 import reports.fleet.cli as fleet
 import reports.gate.cli as gate
+import reports.history.cli as history
 import reports.page.cli as page
 import reports.results.cli as results
 from bench.selftest.cli import selftest
@@ -39,6 +40,7 @@ for each in (
     app.command()(each)
 app.add_typer(results.imports, name="import")
 app.add_typer(fleet.fleet, name="fleet")
+app.add_typer(history.history, name="history")
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ ROOMS = (
     ({"suites"},),
     ({"bench.records"}, {"bench.machine"}, {"bench.worker", "bench.controller", "bench.prediction"},
      {"bench.sweep", "bench.doctor"}, {"bench.gate", "bench.selftest", "bench.fleet"}),
-    ({"reports.results", "reports.references"}, {"reports.analysis"}, {"reports.gate", "reports.fleet"},
+    ({"reports.results", "reports.references"}, {"reports.analysis"},
+     {"reports.gate", "reports.history", "reports.fleet"},
      {"reports.page"}, {"reports.cli"}),
 )  # fmt: skip
 """Packages in the order of their imports; in each its floors from the ground up, and on each its rooms."""
@@ -146,6 +147,7 @@ def test_imports_point_one_way(path):
         ("bench.selftest.flow", "bench.gate.session"), ("reports.results.frames", "reports.references.published"),
         ("reports.results.frames", "reports.analysis.roofline"), ("reports.analysis.compare", "reports.gate.judge"),
         ("reports.gate.judge", "reports.page.figures"), ("reports.page.figures", "reports.cli"),
+        ("reports.history.cli", "reports.gate.judge"),
         ("reports.cli", "tests.support.samples"),
     ],
 )  # fmt: skip
@@ -189,7 +191,7 @@ def test_nothing_reads_the_environment_when_imported(path):
         *((module, HEAVY) for module in (
             "reports.cli", "reports", "suites.suite", "bench.records.record", "bench.records.journal",
             "bench.controller.process", "bench.controller.launcher", "bench.doctor.examine", "bench.sweep.sweep",
-            "bench.gate.session", "bench.gate.sides", "bench.selftest.flow", "reports.gate.cli",
+            "bench.gate.session", "bench.gate.sides", "bench.selftest.flow", "reports.gate.cli", "reports.history.cli",
         )),
         ("bench.sweep.plugin", {"torch", "torchvision", "numpy", "pandas"}),
         ("reports.results.frames", {"torch", "torchvision"}),

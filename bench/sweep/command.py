@@ -1,6 +1,7 @@
 """How `dlhw run` calls pytest: by a configuration of its own, in whatever project and shell it is called."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "bench" / "sweep" / "run.ini"
 PYTESTS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DEBUG", "PYTEST_THEME", "PYTEST_THEME_MODE")
 """Variables that steer pytest. Those of xdist are left: in a worker of its, nothing can be measured."""
+
+PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):\S*@|(?<=password=)[^&\s]*")
+"""In a URL. Up to the last @: a password may hold one, or a /, that nobody has encoded."""
 
 
 def run(arguments: Sequence[str]) -> NoReturn:
@@ -46,7 +50,15 @@ def options(folder: Path) -> list[str]:
 
 
 def typed(arguments: Sequence[object], folder: Path) -> tuple[str, list[str]]:
-    """(the command that a person typed, its arguments), by those that pytest was called with in `folder`."""
-    words = list(map(str, arguments))
+    """(the command that a person typed, its arguments), by those that pytest was called with in `folder`.
+
+    A password in them is out of sight: they are shown, and written into the results.
+    """
+    words = [without_password(str(word)) for word in arguments]
     ours = options(folder)
     return ("dlhw run", words[len(ours) :]) if words[: len(ours)] == ours else ("pytest", words)
+
+
+def without_password(text: str) -> str:
+    """`text` with the passwords of the URLs in it replaced by ***."""
+    return PASSWORD.sub(lambda found: "***" if found[1] is None else f"{found[1]}:***@", text)

@@ -99,6 +99,12 @@ def _add_where(group: pytest.OptionGroup) -> None:
         type=Path,
         help="where data sets lie, as torchvision keeps them, for the operation loader; without it, made-up images",
     )
+    group.addoption(
+        "--store",
+        metavar="FILE|URL",
+        help="when all is measured, put the run into this store, as dlhw history add does: a SQLite file, or "
+        "postgresql://USER@HOST/NAME",
+    )
 
 
 def _add_how(group: pytest.OptionGroup) -> None:

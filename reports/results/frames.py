@@ -163,7 +163,15 @@ def results(path: Path) -> Results:
     Raises:
         DlhwError: it cannot be read, or is damaged.
     """
-    data = read(path)
+    return of_data(read(path), path)
+
+
+def of_data(data: Mapping[str, Any], path: Path) -> Results:
+    """What a results file holds, from its JSON: of the file at `path`, or made of the journal there.
+
+    Raises:
+        DlhwError: it is damaged.
+    """
     with damage_named(path):
         machine = data["machine_info"]
         common = {

@@ -1,0 +1,1 @@
+"""What changed, when, and whose doing it was: runs of many nights in one store."""
