@@ -6,8 +6,9 @@ run: launches that follow one another share the machine's mood of the minute.
 """
 
 import math
+import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 LOOK = 3.0
@@ -23,6 +24,10 @@ FEWEST = 3
 FACTOR = {1: 8.98, 2: 8.98, 3: 2.48, 4: 1.59, 5: 1.24}
 """Number of launches -> half width of their interval, in standard deviations: Student's t over the root."""
 ROUNDING_SECONDS = 1e-6
+DRAWN, DRAWN_SHARE = 24, 0.3
+"""Cases that are drawn where not all can be looked at: predictions need twenty; and no more of the time than this."""
+SURE = 0.7
+"""What all looks are guessed to take may be this share of the budget before it is doubted that it holds them."""
 BY_RANKS = 3.0
 """Over the root of six launches and more: the interval by order statistics, in standard deviations."""
 
@@ -40,6 +45,7 @@ class Standing:
         last: number of the run's launch that was this case's last; -1 where there was none.
         precision: half width that is wanted.
         most: launches that are wanted at most; None: as many as there is time for.
+        drawn: by lot, to be looked at before all others: by these the rest is predicted, and only a lot is fair.
     """
 
     case_id: str
@@ -51,6 +57,7 @@ class Standing:
     last: int = -1
     precision: float
     most: int | None = None
+    drawn: bool = False
 
     @property
     def settled(self) -> bool:
@@ -63,6 +70,9 @@ class Standing:
 def choose(standings: Sequence[Standing], left_seconds: float) -> str | None:
     """The case to launch next; None where all are settled, or no launch ends in the time that is left."""
     open_ones = [each for each in standings if not each.settled]
+    for each in open_ones:
+        if each.drawn and not each.launches and each.cost_seconds <= left_seconds + ROUNDING_SECONDS:
+            return each.case_id
     spread = pooled_sd(standings)
     affordable = [each for each in open_ones if _needs(each, open_ones) <= left_seconds + ROUNDING_SECONDS]
     best = max(_rested(affordable), key=lambda each: (gain(each, spread) / each.cost_seconds, -each.last), default=None)
@@ -123,3 +133,24 @@ def _needs(case: Standing, cases: Sequence[Standing]) -> float:
         return case.cost_seconds
     begun = sum(each.cost_seconds for each in cases if len(each.medians) == FEWEST - 1)
     return begun + case.cost_seconds * (2 if count == 1 else 1)
+
+
+def draw(costs_seconds: Mapping[str, float], budget_seconds: float, seed: str) -> frozenset[str]:
+    """Cases to look at first, by lot, where the budget does not hold a look at all of them; else none.
+
+    In the lot's order until number or time is reached: to pass over the dear ones would be no lot.
+
+    Args:
+        costs_seconds: case id -> seconds of a look.
+    """
+    if sum(costs_seconds.values()) <= SURE * budget_seconds:
+        return frozenset()
+    order = sorted(costs_seconds)
+    random.Random(seed).shuffle(order)  # noqa: S311 - a lot, no secret
+    left, found = DRAWN_SHARE * budget_seconds, []
+    for case_id in order[:DRAWN]:
+        left -= costs_seconds[case_id]
+        if left < 0:
+            break
+        found.append(case_id)
+    return frozenset(found)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.machine import ceilings
 from bench.records.record import SCHEMA, outcomes, plain
 from bench.sweep import command
 from bench.sweep.stash import PROGRESS, SWEEP, disabled, start
@@ -57,15 +58,33 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 def _what_became_of_the_rest(config: pytest.Config, sweep: Sweep) -> dict[str, Any]:
     planned = config.stash[PROGRESS].planned
     return {
-        "outcomes": outcomes({case_id: sweep.cases[case_id][0].to_json() for case_id in planned}, sweep.records),
+        "outcomes": with_predictions(
+            outcomes({case_id: sweep.cases[case_id][0].to_json() for case_id in planned}, sweep.records), sweep
+        ),
         "dlhw": {
             "schema": SCHEMA,
             "suite": sweep.suite.name,
             "arguments": command.typed(config.invocation_params.args, config.invocation_params.dir)[1],
             "planned": len(planned),
+            **({"drawn": sorted(sweep.drawn)} if sweep.drawn else {}),
             **sweep.key,
         },
     }
+
+
+def with_predictions(outcomes: list[dict[str, Any]], sweep: Sweep) -> list[dict[str, Any]]:
+    """The outcomes; those of nets that the budget did not reach with what they would take, by those that were."""
+    wanted = [sweep.cases[case_id][0] for case_id in sweep.unreached()]
+    if not wanted:
+        return outcomes
+    from bench.prediction.predict import predict
+
+    records = list(sweep.records.values())
+    memory = {device["name"]: device.get("memory_bytes") for device in sweep.environment["devices"]}
+    found = predict(records, wanted, ceilings=ceilings.measured(records), drawn=sweep.drawn, memory_bytes=memory)
+    return [
+        {**each, "prediction": plain(found[each["id"]].to_json())} if each["id"] in found else each for each in outcomes
+    ]
 
 
 def commit_info(config: pytest.Config) -> Any:

@@ -16,7 +16,7 @@ from bench.records.record import Outcome, Record, Status, fingerprint
 from bench.records.summary import summarise
 from bench.sweep import costs, planner
 from suites.axes import Machine, impossible
-from suites.case import Budget
+from suites.case import Budget, Case
 from suites.cases import AnyCase
 from suites.errors import DlhwError
 from suites.micro import Micro
@@ -37,6 +37,7 @@ class Sweep:
         records: what has been measured, reused or skipped so far, by case id.
         planned: ids of the cases that the run is to measure, in order.
         budget_seconds: for the whole run, from here on; None: every case is measured to its precision.
+        drawn: ids of the cases that are looked at first, by lot, where the budget does not hold all.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Sweep:
         self.reused: dict[str, Record] = {}
         self.planned: tuple[str, ...] = ()
         self.budget_seconds = budget_seconds
+        self.drawn: frozenset[str] = frozenset()
         self.costs = costs.Costs()
         self._begin = time.monotonic()
         self._number = 0
@@ -147,10 +149,17 @@ class Sweep:
             }
         elif self.journal_path.is_file():
             self.journal_path.replace(f"{self.journal_path}.old")
-        for case_id in self.cases if self.budget_seconds is not None else ():
-            self._take_stock(case_id)
+        if self.budget_seconds is not None:
+            self.drawn = self._draw()
+            for case_id in self.cases:
+                self._take_stock(case_id)
         self._journal = Journal(self.journal_path)
         self._journal.begin({"key": self.key, **header})
+
+    def _draw(self) -> frozenset[str]:
+        nets = [case_id for case_id in self.planned if isinstance(self.cases[case_id][0], Case)]
+        looks = {case_id: self.costs.launch(*self.cases[case_id]) for case_id in nets if not self._settled(case_id)}
+        return planner.draw(looks, self.left_seconds, self.suite.digest)
 
     def impossible(self, case_id: str) -> str | None:
         """Why this case cannot be measured here, as far as is known beforehand."""
@@ -232,6 +241,7 @@ class Sweep:
             last=self._number,
             precision=budget.precision,
             most=budget.launches if budget.launches > 1 else None,
+            drawn=case_id in self.drawn,
         )
 
     def rounds(self, case_ids: Sequence[str]) -> Iterator[str]:

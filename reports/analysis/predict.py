@@ -34,7 +34,7 @@ def of_suite(path: Path, name: str, axes: Sequence[str]) -> tuple[dict[str, Any]
     cases = [case for case in chosen.cases(machine) if isinstance(case, Case) and not_possible(case, machine) is None]
     known = ceilings.measured(file.records)
     memory = {device["name"]: device.get("memory_bytes") for device in data["machine_info"]["devices"]}
-    found = predict(file.records, cases, ceilings=known, memory_bytes=memory)
+    found = predict(file.records, cases, ceilings=known, memory_bytes=memory, drawn=data["dlhw"].get("drawn"))
     return data, {case.id: (case, found[case.id]) for case in cases if case.id in found}
 
 

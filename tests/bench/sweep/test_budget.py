@@ -2,13 +2,15 @@
 
 import itertools
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 from bench.records.journal import read
-from bench.records.record import Status
+from bench.records.record import Status, Traffic, outcomes
 from bench.sweep import sweep as module
+from bench.sweep.results import with_predictions
 from bench.sweep.sweep import Sweep
 from suites import suite
 from suites.case import Case
@@ -25,6 +27,7 @@ mode = "inference"
 precision = ["fp32", "tf32"]
 batch_size = [1, 2, 4]
 """
+REACHED = TEXT.replace("[1, 2, 4]", str(list(range(1, 61))))
 ONE, TWO, FOUR = (name("fp32", size) for size in (1, 2, 4))
 STEAL = 0.3
 
@@ -207,3 +210,27 @@ def test_what_remains_is_what_is_left_of_the_budget_until_nothing_is_wanted(benc
 def test_references_are_kept_for_later_launches(bench, start):
     start(seconds=10)
     assert bench.keeps_references
+
+
+def test_what_the_budget_did_not_reach_is_predicted_and_marked(bench, start):
+    def answer(number, case):
+        traffic = Traffic(compulsory_bytes=case.batch_size, operator_bytes=case.batch_size, operators=9, by_size={})
+        return measured(case, (0.004,) * 7, cost={"process": 1.0, "total": 1.0}, traffic=traffic)
+
+    sweep = start(REACHED, seconds=18.0)
+    bench.answers = {case_id: partial(answer, case=case) for case_id, (case, _) in sweep.cases.items()}
+    while (case_id := sweep.next_launch()) is not None:
+        sweep.launch(case_id)
+    for case_id in sweep.planned:
+        record, _ = sweep.measure(case_id)
+        sweep.keep(record, NODE)
+    rest = outcomes({case_id: sweep.cases[case_id][0].to_json() for case_id in sweep.planned}, sweep.records)
+    told = {each["id"]: each for each in with_predictions(rest, sweep)}
+    missed = sweep.unreached()
+    assert missed
+    assert len(sweep.drawn) > 4
+    assert {record.id for record in sweep.records.values() if record.seconds} >= sweep.drawn
+    for case_id in missed:
+        assert told[case_id]["status"] == "skipped"
+        assert "not reached within the budget" in told[case_id]["reason"]
+        assert told[case_id]["prediction"]["median_seconds"] == pytest.approx(0.004, rel=0.5)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.records.summary import launch_interval
-from bench.sweep.planner import TYPICAL_SD, Standing, choose, factor, gain, pooled_sd
+from bench.sweep.planner import DRAWN, DRAWN_SHARE, TYPICAL_SD, Standing, choose, draw, factor, gain, pooled_sd
 
 
 def standing(case_id="a", *medians, cost=1.0, **parts):
@@ -164,3 +164,29 @@ def test_no_run_is_longer_than_its_budget(costs, budget, sd, disturbed):
     assert run.spent <= budget + 1e-5
     if run.spent < budget - max(costs) * 3:
         assert all(count >= 3 for count in run.counts.values())
+
+
+def test_what_was_drawn_is_looked_at_before_what_is_cheaper():
+    cases = [standing("cheap", cost=0.1), standing("dear", cost=5.0, drawn=True)]
+    assert choose(cases, 10.0) == "dear"
+    assert choose(cases, 3.0) == "cheap"
+    assert choose([cases[0], standing("dear", 1.0, cost=5.0, drawn=True)], 10.0) == "cheap"
+
+
+def test_a_lot_is_drawn_only_where_not_all_can_be_looked_at():
+    costs = {str(number): 1.0 for number in range(100)}
+    assert draw(costs, 143.0, "seed") == frozenset()
+    drawn = draw(costs, 90.0, "seed")
+    assert len(drawn) == DRAWN
+    assert drawn == draw(dict(reversed(costs.items())), 90.0, "seed") != draw(costs, 90.0, "other")
+
+
+def test_a_lot_takes_its_share_of_the_time_and_passes_over_nothing():
+    costs = {str(number): float(1 + number % 7) for number in range(200)}
+    drawn = draw(costs, 100.0, "seed")
+    order = sorted(costs)
+    random.Random("seed").shuffle(order)
+    assert drawn == frozenset(order[: len(drawn)])
+    assert (
+        sum(costs[name] for name in drawn) <= DRAWN_SHARE * 100.0 < sum(costs[name] for name in order[: len(drawn) + 1])
+    )
