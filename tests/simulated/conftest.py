@@ -70,12 +70,13 @@ class Results:
     """What a sweep has measured.
 
     Attributes:
+        data: the results file.
         measured: case id -> pytest-benchmark's entry.
         others: case id -> the outcome of what was not measured.
     """
 
     def __init__(self, data, output):
-        self.output = output
+        self.data, self.output = data, output
         self.measured = {entry["name"].partition("[")[2][:-1]: entry for entry in data["benchmarks"]}
         self.others = {entry["id"]: entry for entry in data["outcomes"] if entry["id"] not in self.measured}
 
