@@ -179,8 +179,14 @@ def _lost(best: Any, following: Any, objective: Objective) -> Ratio:
 
 
 def _value(row: Any, objective: Objective) -> Value:
-    low, high = (_number(row[name]) if name else None for name in (objective.low, objective.high))
+    names = (objective.low, objective.high) if _has_interval(row, objective) else ("", "")
+    low, high = (_number(row[name]) if name else None for name in names)
     return Value(objective.column, float(row[objective.column]), low, high)
+
+
+def _has_interval(row: Any, objective: Objective) -> bool:
+    """Seconds have the interval of steps; an accelerator's latency, timed by the host, is another quantity."""
+    return objective.column != "latency_seconds" or bool(row["latency_seconds"] == row["median_seconds"])
 
 
 def _share(found: Ratio) -> str:

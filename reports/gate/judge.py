@@ -46,6 +46,8 @@ CONTROL_ALPHA = 0.01
 """The chance that any negative control of a clean run says otherwise."""
 CONTROL_MARGIN = 0.25
 """Base against base may differ by this share of the tolerance: processes that start first are a little slower."""
+PASS_FIRST, PASS_SECOND = 0.04, 0.01
+"""The chances of a wrong PASS by either stage: a case that is flagged and not confirmed has had two to pass by."""
 COMPILE_TOLERANCE = 0.1
 """Compiling is what a process does once, on a file system: its time means less than a step's."""
 METHOD = (
@@ -248,12 +250,12 @@ def _judged(run: Judgement, case: str) -> Row:
     second, reason = run.confirmation.by_case().get(case), ""
     decides = first
     if case not in run.candidates():
-        verdict = Verdict.IMPROVED if _improved(run, case) else passed(first, worst)
+        verdict = Verdict.IMPROVED if _improved(run, case) else passed(first, worst, PASS_FIRST)
     elif second is None:
         verdict, reason = Verdict.INCONCLUSIVE, "slower by the first pairs; not confirmed, for the run ended before"
     else:
         decides, confirmed = second, confirms(second, tolerance, len(run.judged))
-        verdict = Verdict.REGRESSED if confirmed else passed(second, worst)
+        verdict = Verdict.REGRESSED if confirmed else passed(second, worst, PASS_SECOND)
         reason = f"{'confirmed' if confirmed else 'flagged, not confirmed'} by {second.launches[0]} fresh pairs"
     found = figures(decides, verdict, tolerance, detectable)
     reason = "; ".join(filter(None, [reason, _injected(run, case)]))

@@ -136,23 +136,37 @@ def _smallest(found: Difference, confirm: int, tolerance: float, cases: int, fac
     pairs = found.launches[0]
     sd = found.error * math.sqrt(pairs)
     borrowed = found.freedom - (pairs - 1)
-    stages = ((pairs, CANDIDATE), (confirm, confirmation_level(cases)))
+    levels = ((pairs, CANDIDATE), (confirm, confirmation_level(cases)))
+    stages = [(count, count - 1 + borrowed, _critical(count - 1 + borrowed, alpha)) for count, alpha in levels]
 
     def lacking(shift: float) -> float:
-        powers = [_power([shift / factor for factor in factors], count, count - 1 + borrowed, alpha)
-                  for count, alpha in stages]  # fmt: skip
+        powers = [_power([shift / factor for factor in factors], *stage) for stage in stages]
         return statistics.fmean(math.prod(both) for both in zip(*powers, strict=True)) - POWER
 
-    return math.exp(math.log1p(tolerance) + float(brentq(lacking, 0.0, 1000.0)) * sd)
+    highest = 4.0
+    while lacking(highest) < 0:
+        highest *= 4
+    return math.exp(math.log1p(tolerance) + float(brentq(lacking, 0.0, highest, xtol=SHIFT_ERROR)) * sd)
 
 
-def _power(shifts: Sequence[float], pairs: int, freedom: float, alpha: float) -> list[float]:
+SHIFT_ERROR = 1e-7
+"""In standard deviations of a pair; a smallest slowdown is told to a tenth of a percent."""
+
+
+def _critical(freedom: float, alpha: float) -> float:
+    """What a t value has to exceed."""
+    from scipy.stats import t
+
+    return float(t.ppf(1 - alpha, freedom))
+
+
+def _power(shifts: Sequence[float], pairs: int, freedom: float, critical: float) -> list[float]:
     """Of a one-sided t test, for shifts in standard deviations of a pair: from the noncentral t distribution."""
-    from scipy.stats import nct, t
+    from scipy.stats import nct
 
     # beyond 30 the noncentral distribution runs out of digits, and nothing is missed any more
     away = [min(30.0, shift * math.sqrt(pairs)) for shift in shifts]
-    return [float(power) for power in nct.sf(float(t.ppf(1 - alpha, freedom)), freedom, away)]
+    return [float(power) for power in nct.sf(critical, freedom, away)]
 
 
 def pairs_needed(sd: float, tolerance: float, detect: float, cases: int, most: int = 200) -> int | None:

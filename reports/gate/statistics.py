@@ -144,13 +144,13 @@ def interval(found: Difference) -> tuple[float, float]:
     return found.mean - reach, found.mean + reach
 
 
-def passed(found: Difference, worst: float) -> Verdict:
-    """PASS where a case is surely, with 95 %, less slow than the share `worst`; else INCONCLUSIVE."""
-    return _below(found, math.log1p(worst))
+def passed(found: Difference, worst: float, alpha: float = ALPHA) -> Verdict:
+    """PASS where a case is less slow than the share `worst`, wrongly with the chance `alpha`; else INCONCLUSIVE."""
+    return _below(found, math.log1p(worst), alpha)
 
 
-def _below(found: Difference, bound: float) -> Verdict:
-    highest = found.mean + _quantile(0.95, found.freedom) * found.error
+def _below(found: Difference, bound: float, alpha: float = ALPHA) -> Verdict:
+    highest = found.mean + _quantile(1 - alpha, found.freedom) * found.error
     return Verdict.PASS if highest < bound else Verdict.INCONCLUSIVE
 
 

@@ -40,13 +40,13 @@ class Simulator:
             "DLHW_SIM": json.dumps(devices), "DLHW_SIM_CACHE": str(self._cache),
         }  # fmt: skip
 
-    def facts(self, code, *devices, name=""):
+    def facts(self, code, *devices, name="", variables=None):
         """What `code` prints as the last line, as JSON; run once a test run if it has a name."""
         if name:
-            return once(self._shared, name, lambda _: self.facts(code, *devices))
+            return once(self._shared, name, lambda _: self.facts(code, *devices, variables=variables))
         done = subprocess.run(
-            [sys.executable, "-P", "-c", code], env=self.environment(*devices), text=True, capture_output=True,
-            timeout=300, stdin=subprocess.DEVNULL, check=False,
+            [sys.executable, "-P", "-c", code], env=self.environment(*devices) | (variables or {}), text=True,
+            capture_output=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout.splitlines()[-1])
@@ -70,12 +70,13 @@ class Results:
     """What a sweep has measured.
 
     Attributes:
+        data: the results file.
         measured: case id -> pytest-benchmark's entry.
         others: case id -> the outcome of what was not measured.
     """
 
     def __init__(self, data, output):
-        self.output = output
+        self.data, self.output = data, output
         self.measured = {entry["name"].partition("[")[2][:-1]: entry for entry in data["benchmarks"]}
         self.others = {entry["id"]: entry for entry in data["outcomes"] if entry["id"] not in self.measured}
 

@@ -24,9 +24,12 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <torch/library.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -74,6 +77,12 @@ struct Logged {
   double flops, bytes, seconds;
 };
 
+// What the driver's library (driver.c) reads of each device, in a file that all processes share; all in seconds.
+struct Activity {
+  double busy, slowed;  // of all work so far, queued work too; and while throttled
+  double ends;          // when the queue is empty, by the host's clock
+};
+
 struct SimDevice {
   Truth truth;
   std::vector<Queue> queues{1};  // by stream; the first is the default stream
@@ -84,6 +93,7 @@ struct SimDevice {
 
 std::recursive_mutex mutex;  // the backward pass launches from threads of its own
 std::vector<std::unique_ptr<SimDevice>> devices;
+Activity* activities = nullptr;  // one a device, where somebody wants to know
 std::vector<Logged> logged;
 bool logging = false;
 thread_local DeviceIndex current = 0;
@@ -128,10 +138,14 @@ void begin(Queue& queue, double issued) {
   queue.idle = false;
 }
 
+bool throttled(const SimDevice& device) {
+  return device.truth.throttle_after > 0 && device.seconds > device.truth.throttle_after;
+}
+
 double disturbed(SimDevice& device, double seconds) {
   const Truth& truth = device.truth;
   if (truth.jitter > 0) seconds *= 1 + truth.jitter * std::normal_distribution<double>()(device.random);
-  if (truth.throttle_after > 0 && device.seconds > truth.throttle_after) seconds *= truth.throttle;
+  if (throttled(device)) seconds *= truth.throttle;
   if (truth.spike_share > 0 && std::uniform_real_distribution<double>()(device.random) < truth.spike_share)
     seconds += truth.spike_seconds;
   return std::max(seconds, 0.0);
@@ -140,6 +154,7 @@ double disturbed(SimDevice& device, double seconds) {
 void enqueue(DeviceIndex index, const std::string& name, double flops, double bytes, double seconds, double issued) {
   std::lock_guard<std::recursive_mutex> lock(mutex);
   SimDevice& device = device_of(index);
+  const bool slowed = throttled(device);
   seconds = disturbed(device, seconds);
   Queue& queue = queue_of(index, stream_of(index));
   begin(queue, issued);
@@ -148,6 +163,12 @@ void enqueue(DeviceIndex index, const std::string& name, double flops, double by
   device.flops += flops;
   device.bytes += bytes;
   device.seconds += seconds;
+  if (activities) {
+    Activity& activity = activities[index];
+    activity.busy += seconds;
+    activity.slowed += slowed ? seconds : 0;
+    activity.ends = queue.time;
+  }
   if (logging) logged.push_back({name, flops, bytes, seconds});
 }
 
@@ -797,6 +818,18 @@ void sim_add(const double* truth) {
   std::memcpy(&device->truth, truth, sizeof(Truth));
   device->random.seed(static_cast<uint64_t>(device->truth.seed) * 1000003 + devices.size());
   devices.push_back(std::move(device));
+}
+
+// Once, after all devices were added: tell their activity in this file.
+bool sim_publish(const char* path) {
+  const size_t size = devices.size() * sizeof(Activity);
+  const int file = open(path, O_RDWR | O_CREAT, 0600);
+  if (file < 0 || ftruncate(file, static_cast<off_t>(size)) != 0) return false;
+  void* shared = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  close(file);
+  if (shared == MAP_FAILED) return false;
+  activities = static_cast<Activity*>(shared);
+  return true;
 }
 
 // operators, flops, bytes, seconds, bytes over the link, allocated bytes, their peak

@@ -1,7 +1,8 @@
 """The simulated accelerator `sim` in Python: compiles `device.cpp`, and registers it with torch.
 
 `import torch` calls `register` in every process that has the folder `autoload` on its PYTHONPATH; `DLHW_SIM` says in
-JSON what the devices are: a list of one object a device, its keys those of `DEFAULTS`. Never for the process that runs
+JSON what the devices are: a list of one object a device, its keys those of `DEFAULTS`; `DLHW_SIM_ACTIVITY` names a file
+that tells the driver's library in `driver.c` what they do. Never for the process that runs
 the tests: a device is registered once a process, and then is the process's accelerator.
 """
 
@@ -76,6 +77,10 @@ def register():
     for truth in truths():
         numbers = [float(value) if name != "broken" else BROKEN[value] for name, value in truth.items()]
         _library.sim_add((ctypes.c_double * len(numbers))(*numbers))
+    if path := os.environ.get("DLHW_SIM_ACTIVITY"):
+        _library.sim_publish.restype = ctypes.c_bool
+        if not _library.sim_publish(path.encode()):
+            raise OSError(f"{path}: cannot be shared")
     torch.utils.rename_privateuse1_backend("sim")
     torch._register_device_module("sim", module(torch))
     torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)

@@ -39,17 +39,19 @@ def test_one_case_is_a_t_test_on_its_pairs():
 )
 def test_the_power_of_one_stage(alpha, row):
     """Shifts in standard deviations of a pair that are seen with 80 % power, by an independent calculation."""
-    powers = [module._power([shift], count, count - 1, alpha)[0] for count, shift in row.items()]
+    powers = [
+        module._power([shift], count, count - 1, module._critical(count - 1, alpha))[0] for count, shift in row.items()
+    ]
     assert powers == pytest.approx([0.8] * len(row), abs=0.01)
 
 
 def test_power_stays_where_the_distribution_runs_out_of_digits():
-    assert module._power([1e3, 1e6], 6, 5, 0.05) == [1.0, 1.0]
+    assert module._power([1e3, 1e6], 6, 5, module._critical(5, 0.05)) == [1.0, 1.0]
 
 
 def test_both_stages_together_have_the_power_that_is_said():
     shift = (math.log(planned(6, 0.012, 0.02, 8)) - math.log(1.02)) / 0.012
-    assert module._power([shift], 6, 5, 0.05)[0] ** 2 == pytest.approx(0.8)
+    assert module._power([shift], 6, 5, module._critical(5, 0.05))[0] ** 2 == pytest.approx(0.8)
 
 
 def test_what_is_known_roughly_is_said_to_be_seen_less():

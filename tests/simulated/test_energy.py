@@ -1,0 +1,87 @@
+"""Energy and slowdowns, by a driver's library whose figures follow from what the simulated devices do."""
+
+import subprocess
+
+import pytest
+
+from tests.simulated.device import compiler
+from tests.support.runner import ROOT
+
+IDLE_WATTS, MOST_WATTS = 50, 300
+SLOW = {"fp32": 1e9, "latency": 1e-5}
+STEP_SECONDS = 2 * 512**3 / SLOW["fp32"] + SLOW["latency"]
+"""0.27 s."""
+THROTTLED = SLOW | {"throttle_after": 2.0, "throttle": 1.5}
+CODE = """
+import json
+from tests.simulated.energy import by_index, watched
+
+found = {"works": watched(1, 5.2), "rests": watched(1, 2.6, rest=2.6), "wrong": watched(0, 5.2, fault=by_index)}
+found["throttled"] = watched(2, 4.6)
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(simulator, tmp_path_factory):
+    """Case -> what the sensors say of it."""
+    folder = tmp_path_factory.mktemp("driver")
+    name = "libnvidia-ml.so.1"
+    source = ROOT / "tests" / "simulated" / "driver.c"
+    command = [compiler(), "-x", "c", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", str(folder / name), str(source)]
+    subprocess.run(command, check=True)
+    variables = {"LD_LIBRARY_PATH": str(folder), "DLHW_SIM_ACTIVITY": str(folder / "activity")}
+    return simulator.facts(CODE, SLOW, SLOW, THROTTLED, name="energy", variables=variables)
+
+
+def joules(found):
+    """By the formula: idle power all the time, and the rest of it while the device is busy."""
+    return IDLE_WATTS * found["window_seconds"] + (MOST_WATTS - IDLE_WATTS) * found["busy_seconds"]
+
+
+def step_joules(found):
+    """Of a step: of an image, were it a net's."""
+    return found["energy_joules"] / found["window_steps"]
+
+
+def near(found):
+    """Whether energy is what the formula says, within 2 %."""
+    return found["energy_joules"] == pytest.approx(joules(found), rel=0.02)
+
+
+@pytest.mark.parametrize("case", ["works", "rests"])
+def test_energy_is_the_formulas(told, case):
+    assert near(told[case]), told[case]
+
+
+def test_a_device_that_works_all_the_time_takes_most_for_it(told):
+    found = told["works"]
+    assert found["busy_seconds"] == pytest.approx(found["window_steps"] * STEP_SECONDS, rel=1e-6)
+    assert step_joules(found) == pytest.approx(MOST_WATTS * STEP_SECONDS, rel=0.02)
+    assert found["integrated_joules"] == pytest.approx(found["energy_joules"], rel=0.1)
+    assert found["reason"] == ""
+
+
+def test_rest_costs_idle_power(told):
+    found = told["rests"]
+    assert IDLE_WATTS < found["mean_power_watts"] < 0.8 * MOST_WATTS
+
+
+def test_another_devices_handle_is_seen(told):
+    """What is read is the idle power of a device that does nothing."""
+    assert not near(told["wrong"])
+    assert told["wrong"]["mean_power_watts"] == pytest.approx(IDLE_WATTS, rel=0.02)
+
+
+def test_a_throttle_in_the_middle_has_its_share(told):
+    """From the first step on that begins after two busy seconds: the eighth has ended by then."""
+    found = told["throttled"]
+    slowed = (found["window_steps"] - 8) * 1.5 * STEP_SECONDS
+    assert found["busy_seconds"] == pytest.approx(8 * STEP_SECONDS + slowed, rel=1e-3)
+    share = found["throttle_reasons"]["thermal slowdown"]
+    assert share == pytest.approx(slowed / found["window_seconds"], rel=0.02)
+    assert any(f"for {100 * share:.0f}% of the time" in reason for reason in found["noise"].values())
+
+
+def test_without_one_there_is_none(told):
+    assert told["works"]["throttle_reasons"] == {}
