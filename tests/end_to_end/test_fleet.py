@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -119,9 +120,16 @@ def test_without_extras_the_engines_say_what_to_install(tmp_path):
         assert f'pip install "dlhw[{engine}]"' in done.stderr
 
 
+@pytest.fixture
+def short_folder():
+    """A socket's path has 107 bytes at most, and Ray's are long."""
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
-def test_a_ray_cluster_of_three_loses_one_in_the_middle(tmp_path, tmp_path_factory):
-    home = tmp_path_factory.mktemp("r")  # short: sockets have short names
+def test_a_ray_cluster_of_three_loses_one_in_the_middle(tmp_path, short_folder):
+    home = short_folder
     (home / "ray").mkdir()
     variables = {"RAY_TMPDIR": str(home), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
@@ -129,6 +137,7 @@ def test_a_ray_cluster_of_three_loses_one_in_the_middle(tmp_path, tmp_path_facto
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
     try:
         address = cluster.stdout.readline().strip()
+        assert address, "the cluster did not start"
         going = fleet(tmp_path, "--engine", "ray", "--address", address, "--shard", environment=environment)
         until(lambda: measures(tmp_path), 300)
         victim = next(each for each in attempts(tmp_path) if each.block != "plan")

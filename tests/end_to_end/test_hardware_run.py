@@ -79,7 +79,8 @@ def test_micro_benchmarks_are_benchmarks_like_any_other(results):
 def test_a_nets_bytes_are_in_its_record(results):
     (info,) = [each["extra_info"] for each in results["benchmarks"] if each["param"] == NET]
     assert info["traffic"]["operators"] == 11
-    assert info["work"] is None
+    assert info["work"]["flops"] == 833040
+    assert info["work"]["operators"]["aten::convolution"] == 2
     peak = info["sampling"]["launches"][0]["peak_bytes"]
     assert peak == info["memory"]["peak_host_bytes"]
 
