@@ -76,7 +76,7 @@ def test_an_order_that_is_not_tossed_is_seen(tmp_path):
 
 def test_a_slower_kernel_is_found_as_often_as_the_mde_says(tmp_path):
     gate = VirtualGate(tmp_path, SEEN.times(2), cases=2, head=SLOWER_KERNEL)
-    rows = [row for seed in range(50) for row in times(gate.run(seed)) if row.verdict is not Verdict.INVALID]
+    rows = [row for seed in range(70) for row in times(gate.run(seed)) if row.verdict is not Verdict.INVALID]
     promised = [row for row in rows if row.figures.minimum_detectable <= TRUTH]
     assert len(promised) > 50
     assert sum(row.verdict is Verdict.REGRESSED for row in promised) >= binom.ppf(1 - SURE, len(promised), 0.8)
