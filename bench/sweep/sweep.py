@@ -213,9 +213,10 @@ class Sweep:
 
     def unreached(self) -> list[str]:
         """Ids of the planned cases that the budget did not reach: neither measured nor known not to be measurable."""
-        if self.budget_seconds is None:
-            return []
-        return [each for each in self.planned if not self._launched.get(each) and not self._settled(each)]
+        return [each for each in self.planned if not self._reached(each)]
+
+    def _reached(self, case_id: str) -> bool:
+        return self.budget_seconds is None or bool(self._launched.get(case_id)) or self._settled(case_id)
 
     def _standings(self) -> list[planner.Standing]:
         """Of the planned cases that may be launched, each with what a launch costs as far as is known by now."""
@@ -299,7 +300,7 @@ class Sweep:
         Raises:
             DlhwError: it could not be written.
         """
-        if self._journal is not None and record.id not in self.reused and record.id not in self.unreached():
+        if self._journal is not None and record.id not in self.reused and self._reached(record.id):
             self._journal.append(node_id, record)
         self.records[record.id] = record
         self._remember_the_end(record)
