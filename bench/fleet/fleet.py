@@ -103,7 +103,7 @@ class Fleet:
                 self._hand_out(history)
                 self._listen()
                 time.sleep(POLL_SECONDS)
-            return not any(team.given_up or team.queue for team in self._teams)
+            return not any(team.unmeasured for team in self._teams)
         finally:
             self._end()
 
@@ -244,7 +244,7 @@ class Fleet:
             going.attempt.end, going.attempt.reason = going.outcome
             going.attempt.seconds = self._now() - going.since
             self._ledger.ended(going.attempt)
-        publish.write(self.folder, {team.name: team.given_up for team in self._teams})
+        publish.write(self.folder, {team.name: team.unmeasured for team in self._teams})
         self._ledger.close()
         self.engine.close()
 

@@ -28,10 +28,6 @@ class End(StrEnum):
     CANCELLED = "cancelled"
 
 
-RETRIED = frozenset({End.LOST, End.REFUSED, End.CANCELLED})
-"""Ends that tell of the node or of a person, not of the block: it may be tried again."""
-
-
 @dataclass
 class Attempt:
     """A block on a node, once.
@@ -62,9 +58,7 @@ class History:
 
     def done(self, team: str) -> set[str]:
         """Blocks of the team that are measured."""
-        return {
-            each.block for each in self.attempts.values() if each.team == team and each.end in {End.DONE, End.FAILED}
-        }
+        return {each.block for each in self.attempts.values() if each.team == team and each.end is End.DONE}
 
     def unfinished(self, node: str, block: str) -> Attempt | None:
         """The last attempt at a block on the same node that did not come to its end, and measured a part of it."""

@@ -19,7 +19,7 @@ def counted(history: History) -> dict[tuple[str, str], Attempt]:
     """(team, block) -> the attempt whose records count: the first that came to its end."""
     found: dict[tuple[str, str], Attempt] = {}
     for attempt in sorted(history.attempts.values(), key=lambda each: each.number):
-        if attempt.end in {End.DONE, End.FAILED} and attempt.block not in {"plan", BEGIN, END}:
+        if attempt.end is End.DONE and attempt.block not in {"plan", BEGIN, END}:
             found.setdefault((attempt.team, attempt.block), attempt)
     return found
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from bench.fleet.ledger import RETRIED, Attempt, End
+from bench.fleet.ledger import Attempt, End
 from bench.fleet.task import Block, Node
 
 MOST_ATTEMPTS = 3
@@ -75,10 +75,12 @@ class Team:
     def ended(self, attempt: Attempt) -> None:
         """Take note of what became of an attempt."""
         block = self.running.pop(attempt.node)
-        if attempt.end in {End.DONE, End.FAILED}:
+        if attempt.end is End.FAILED and not block.anchor:  # a mistake, which another attempt would repeat
+            self.given_up[block.id] = f"{attempt.node}: {attempt.reason}"
+        elif attempt.end in {End.DONE, End.FAILED}:
             (self.begun if block.id == BEGIN else self.finished if block.id == END else self.measured).add(attempt.node)
-            return
-        self._again(block, attempt)
+        else:
+            self._again(block, attempt)
 
     def _again(self, block: Block, attempt: Attempt) -> None:
         tries = self.tries[block.id] = self.tries.get(block.id, 0) + 1
@@ -90,6 +92,12 @@ class Team:
             self.queue.insert(0, block)
         else:
             self.given_up[block.id] = f"{attempt.node}: {attempt.reason}"
+
+    @property
+    def unmeasured(self) -> dict[str, str]:
+        """Block -> why no node has measured it: those that were given up, and those that no node is left for."""
+        gone = "; ".join(f"{node}: {reason}" for node, reason in self.gone.items())
+        return {**dict.fromkeys((block.id for block in self.queue), gone or "the fleet was ended"), **self.given_up}
 
     @property
     def over(self) -> bool:
@@ -157,11 +165,10 @@ def teams(
 def resume(team: Team, attempts: Iterable[Attempt]) -> None:
     """Take out of the queue what earlier attempts have measured."""
     mine = [attempt for attempt in attempts if attempt.team == team.name]
-    ended = [attempt for attempt in mine if attempt.end in {End.DONE, End.FAILED}]
+    ended = [attempt for attempt in mine if attempt.end is End.DONE]
     for attempt in ended:
         (team.begun if attempt.block == BEGIN else team.finished if attempt.block == END else team.measured).add(
             attempt.node
         )
     done = {attempt.block for attempt in ended}
     team.queue = [block for block in team.queue if block.id not in done]
-    assert all(attempt.end is None or attempt.end in RETRIED for attempt in mine if attempt not in ended)

@@ -3,7 +3,7 @@
 Every node has measured the same anchor cases before and after its own. Within a kind of hardware the mean logarithm of
 a node's times, family by family, is held against the others' by the generalised extreme Studentised deviate test
 (Rosner 1983, doi 10.1080/00401706.1983.10487848), which finds several outliers that would hide one another. The
-families share the level, so that of all findings of a fleet no more than the asked share are false.
+families share the level; it holds where the noise is normal, and not for launches with long tails (docs/fleet.md).
 """
 
 import math
@@ -19,6 +19,7 @@ from bench.fleet.ledger import History
 from bench.fleet.schedule import END, kind_of
 from bench.records.record import Record, Status
 from bench.records.summary import summarise
+from suites.cases import parse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,9 +89,8 @@ def _records(lines: Sequence[str]) -> list[Record]:
 
 def family_of(case_id: str) -> str:
     """What a case is a measure of, and on which type of device."""
-    operation = case_id.partition("-")[0]
-    device = next((part for part in case_id.split("-") if part.partition(":")[0] in {"cuda", "xpu", "mps"}), "cpu")
-    return f"{FAMILIES.get(operation, NETS)}, {device}"
+    operation, device = case_id.partition("-")[0], parse(case_id).device
+    return f"{FAMILIES.get(operation, NETS)}, {device.partition(':')[0]}"
 
 
 def _of_kind(

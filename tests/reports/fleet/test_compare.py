@@ -50,10 +50,7 @@ def test_of_sixteen_alike_one_is_named_as_seldom_as_was_asked():
     ],
 )
 def test_families(case_id, family):
-    if family.endswith("cuda"):
-        assert family_of(case_id).startswith("memory bandwidth")
-    else:
-        assert family_of(case_id) == family
+    assert family_of(case_id) == family
 
 
 @pytest.fixture
