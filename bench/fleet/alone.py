@@ -7,6 +7,7 @@ Slurm's `--exclusive` gives the node, and an affinity by `--cpus-per-task`.
 import contextlib
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -160,7 +161,8 @@ def clean(variables: Mapping[str, str], wanted: Mapping[str, str], dropped: Sequ
 
 
 def scratch(name: str) -> Path:
-    """A private folder for a task's own files, below the temporary ones."""
-    folder = cache.temporary_folder() / f"dlhw-{name}-{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    return folder
+    """A private folder for a task's own files, below the temporary ones.
+
+    Not named by the process's id: a killed task leaves its folder, and a container or a restart gives ids anew.
+    """
+    return Path(tempfile.mkdtemp(prefix=f"dlhw-{name}-", dir=cache.temporary_folder()))

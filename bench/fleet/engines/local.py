@@ -52,7 +52,7 @@ class LocalRun:
         code = self._process.poll()
         if code is None or self._reader.is_alive():
             return None
-        if code in {0, 1}:  # measured, or refused: it has said so
+        if code == 0:
             return ""
         self._words.join(1)
         return f"the node's process {launcher.ending(code)}" + "".join(f"; {line}" for line in self._last_words[-1:])
@@ -69,13 +69,15 @@ class LocalRun:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.endswith("\n"):
-                self._lines.put(line)
+        with self._process.stdout as lines:
+            for line in lines:
+                if line.endswith("\n"):
+                    self._lines.put(line)
 
     def _hear(self) -> None:
         assert self._process.stderr is not None
-        self._last_words.extend(line.strip() for line in self._process.stderr if line.strip())
+        with self._process.stderr as lines:
+            self._last_words.extend(line.strip() for line in lines if line.strip())
 
 
 class Local:

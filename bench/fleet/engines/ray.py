@@ -37,7 +37,7 @@ def serve(task, dropped):
             yield line
         code = process.wait()
         last = (process.stderr.read().strip().splitlines() or [""])[-1]
-        yield "END" if code in (0, 1) else f"END the node's process ended with code {code}; {last}"
+        yield f"END the node's process ended with code {code}; {last}" if code else "END"
     finally:
         if process.poll() is None:
             process.terminate()

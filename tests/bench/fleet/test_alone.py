@@ -1,5 +1,6 @@
 """Whether a node is ours alone: what is found against what a measurement needs, and locks that hold."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +9,10 @@ import pytest
 
 from bench.fleet import alone
 from bench.fleet.alone import Standing
+from bench.fleet.engines.local import LocalRun
+from bench.fleet.task import Task
 from tests.support.runner import ROOT
+from tests.support.slurm import until
 
 FINE = Standing(cores=8, online=8, quota=None, niceness=0, other_cores=0.05, variables={}, gpus={"GPU-1": ()})
 
@@ -71,3 +75,18 @@ with hold_cores(0.0, {{7001, 7002}}) as taken:
 def test_tasks_on_other_cores_run_at_the_same_time():
     with alone.hold_cores(0.0, {7011}) as first, alone.hold_cores(0.0, {7012}) as second:
         assert (first, second) == ("", "")
+
+
+def test_what_a_killed_task_left_is_in_nobodys_way(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / f"dlhw-fleet-{os.getpid()}").mkdir()
+    first, second = alone.scratch("fleet"), alone.scratch("fleet")
+    assert len({*tmp_path.iterdir()}) == 3
+    assert first.stat().st_mode & 0o777 == second.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_nodes_process_that_raises_leaves_its_last_words():
+    run = LocalRun(Task(attempt=1, arguments=(), wait_seconds="soon"))
+    until(lambda: run.ended() is not None, 60)
+    assert run.lines() == []
+    assert run.ended().startswith("the node's process ended with code 1; TypeError: ")
