@@ -12,6 +12,7 @@ from bench.machine.ceilings import Best, Ceilings
 from bench.prediction import intervals, mean, model
 from bench.prediction.choose import choose
 from bench.prediction.facts import Facts, KnownWork, StepWork
+from bench.prediction.intervals import Calibration
 from bench.prediction.memory import MemoryNeed
 from bench.prediction.predict import predict
 from bench.records.record import Memory, Outcome, Status
@@ -45,12 +46,19 @@ def test_what_was_measured_is_not_predicted():
     assert predict(OF_RESNET, [Case.from_json(OF_RESNET[3].case)]) == {}
 
 
-def test_too_few_random_cases_give_a_time_and_no_interval():
-    drawn = [record.id for record in OF_RESNET[:19]]
-    found = predicted(WANTED, drawn=drawn)
+def test_too_few_cases_give_a_time_and_no_interval():
+    found = predicted(WANTED, OF_RESNET[:19])
     assert found.median_seconds > 0
     assert (found.low, found.high, found.coverage) == (None, None, None)
-    assert found.reason == "no interval: 19 measured cases were drawn at random, it needs 20"
+    assert found.reason == "no interval: 19 cases were measured here, it needs 20"
+
+
+def test_few_that_were_drawn_do_for_an_interval_beside_those_that_were_chosen():
+    ten = [record.id for record in OF_RESNET[::7]]
+    alike, by_lot = predicted(WANTED), predicted(WANTED, drawn=ten)
+    assert by_lot.low < by_lot.median_seconds < by_lot.high
+    assert by_lot.median_seconds == alike.median_seconds
+    assert by_lot.high != alike.high
 
 
 @pytest.mark.parametrize(
@@ -108,11 +116,38 @@ def test_memory_grows_by_as_much_with_every_image():
     assert MemoryNeed([record(2, 300), record(4, 200)]).of(replace(WANTED, batch_size=64)) == 300
 
 
+def calibrated(scores, spreads=None, weights=None):
+    ones = np.ones(len(scores))
+    return Calibration(np.asarray(scores, dtype=float), ones if spreads is None else spreads,
+                       ones if weights is None else weights)  # fmt: skip
+
+
 def test_the_reach_is_the_score_that_all_but_a_tenth_stay_below():
-    assert intervals.reach(np.arange(1.0, 20.0)) is None
-    assert intervals.reach(np.arange(20.0, 0.0, -1.0)) == 19  # rank ceil(21 x 0.9)
-    assert intervals.reach(np.arange(1.0, 101.0)) == 91
-    assert sorted(chain(*intervals.folds(range(45)))) == list(range(45))
+    at = np.ones(1)
+    assert np.isnan(calibrated(np.arange(1, 20)).reach(at)[0])
+    assert calibrated(np.arange(20, 0, -1)).reach(at)[0] == 19  # rank ceil(21 x 0.9)
+    assert calibrated(np.arange(1, 101)).reach(at)[0] == 91
+    assert sorted(chain(*intervals.folds(45))) == list(range(45))
+
+
+def test_what_was_drawn_counts_for_more():
+    weights = np.where(np.arange(40) < 20, 6.0, 1.0)
+    low, high = np.linspace(0, 1, 20), np.linspace(2, 3, 20)
+    assert calibrated([*low, *high], weights=weights).reach(np.ones(1))[0] < 2.6
+    assert calibrated([*high, *low], weights=weights).reach(np.ones(1))[0] > 2.9
+
+
+def test_scores_count_where_they_were_made_as_far_from_what_was_measured():
+    spreads = np.repeat([0.05, 0.5], 30)
+    near, far = calibrated([*np.linspace(0, 1, 30), *np.linspace(2, 3, 30)], spreads).reach(np.array([0.05, 0.5]))
+    assert near < 1
+    assert far > 2.8
+
+
+def test_unlike_scores_are_let_in_until_an_interval_rests_on_ten():
+    """Two are as far away as the predicted case: they alone would say nothing."""
+    spreads = np.array([*[0.05] * 38, 1.0, 1.0])
+    assert calibrated(np.arange(40), spreads).reach(np.ones(1))[0] >= 36
 
 
 def test_rates_are_those_that_the_times_were_made_of():
