@@ -90,22 +90,48 @@ def _work(facts: Facts) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Model:
-    """What was learnt: predicts the logarithm of the time of a step."""
+class Solution:
+    """What was learnt of measured cases, as numbers: rates of the mean, and weights of what it leaves over."""
 
-    known: Sequence[Facts]
     rates: Array
     offset: float
     factor: tuple[Array, bool]
     weights: Array
 
-    def predict(self, wanted: Sequence[Facts]) -> tuple[Array, Array]:
-        """(logarithm of the median's seconds, its standard deviation), a measurement's own noise included."""
-        shared = covariance(wanted, self.known)
-        centre = mean.log_seconds(mean.terms(wanted), self.rates) + self.offset + shared @ self.weights
+    def predict(self, amounts: Array, shared: Array) -> tuple[Array, Array]:
+        """(logarithm of the median's seconds, its standard deviation), a measurement's own noise included.
+
+        Args:
+            amounts: (wanted, terms) of `mean`.
+            shared: (wanted, measured) covariances.
+        """
+        centre = mean.log_seconds(amounts, self.rates) + self.offset + shared @ self.weights
         own = sum(part.variance for part in COMPONENTS) + NOISE
         explained = np.einsum("ij,ji->i", shared, cho_solve(self.factor, shared.T))
         return centre, np.sqrt(np.maximum(own - explained, NOISE))
+
+
+def solve(
+    amounts: Array, shared: Array, seconds: Array, variances: Array, ceilings: Mapping[str, float] | None = None
+) -> Solution:
+    """Learn from measured cases: `amounts` (cases, terms), `shared` (cases, cases), and as `fit` has it."""
+    rates = mean.rates(amounts, seconds, ceilings)
+    left = np.log(seconds) - mean.log_seconds(amounts, rates)
+    offset = float(np.median(left))
+    factor = cho_factor(shared + np.diag(NOISE + variances), lower=True)
+    return Solution(rates, offset, factor, cho_solve(factor, left - offset))
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was learnt: predicts the logarithm of the time of a step."""
+
+    known: Sequence[Facts]
+    solution: Solution
+
+    def predict(self, wanted: Sequence[Facts]) -> tuple[Array, Array]:
+        """As `Solution.predict`."""
+        return self.solution.predict(mean.terms(wanted), covariance(wanted, self.known))
 
 
 def fit(
@@ -119,10 +145,24 @@ def fit(
         variances: of each median's logarithm, by its own interval.
         ceilings: as `mean.rates` has them.
     """
-    times, amounts = np.asarray(seconds, dtype=float), mean.terms(known)
-    rates = mean.rates(amounts, times, ceilings)
-    left = np.log(times) - mean.log_seconds(amounts, rates)
-    offset = float(np.median(left))
-    noise = NOISE + (np.zeros(len(times)) if variances is None else np.asarray(variances))
-    factor = cho_factor(covariance(known, known) + np.diag(noise), lower=True)
-    return Model(known, rates, offset, factor, cho_solve(factor, left - offset))
+    times = np.asarray(seconds, dtype=float)
+    noise = np.zeros(len(times)) if variances is None else np.asarray(variances, dtype=float)
+    return Model(known, solve(mean.terms(known), covariance(known, known), times, noise, ceilings))
+
+
+def without_own_fold(
+    known: Sequence[Facts], seconds: Array, variances: Array, folds: Sequence[Sequence[int]],
+    ceilings: Mapping[str, float] | None = None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """What is predicted of each measured case without its fold; zeros of a case in none.
+
+    Args:
+        folds: numbers of cases.
+    """
+    amounts, shared = mean.terms(known), covariance(known, known)
+    centre, spread = np.zeros(len(known)), np.zeros(len(known))
+    for fold in map(np.asarray, folds):
+        kept = np.setdiff1d(np.arange(len(known)), fold)
+        found = solve(amounts[kept], shared[np.ix_(kept, kept)], seconds[kept], variances[kept], ceilings)
+        centre[fold], spread[fold] = found.predict(amounts[fold], shared[np.ix_(fold, kept)])
+    return centre, spread

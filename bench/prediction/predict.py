@@ -75,7 +75,7 @@ class Learnt:
 
 
 def predict(
-    measured: Iterable[Record], wanted: Iterable[AnyCase], *, counts: Mapping[str, StepWork] | None = None,
+    measured: Iterable[Record], wanted: Iterable[AnyCase], *, counts: Mapping[Case, StepWork | str] | None = None,
     ceilings: Ceilings | None = None, drawn: Collection[str] | None = None,
     memory_bytes: Mapping[str, int | None] | None = None,
 ) -> dict[str, Prediction]:  # fmt: skip
@@ -83,7 +83,7 @@ def predict(
 
     Args:
         measured: the records of one machine, failed ones among them: they tell where cases fail.
-        counts: case id -> work of a step, where it was counted; else it follows from what was measured of the net.
+        counts: work of a step that was counted without being measured, or why it was not.
         ceilings: of this machine.
         drawn: ids of measured cases that were drawn by lot, which count for more in intervals; None: all alike.
         memory_bytes: device -> how much memory it has.
@@ -142,7 +142,7 @@ def _on_device(device: _Device, cases: Sequence[Case]) -> dict[str, Prediction]:
         done = device.work.of(case)
         refusal = _fails(case, cliffs, need, device.memory_bytes) or _unknown(case, known)
         if refusal is None and done is None:
-            refusal = Prediction(reason=f"the work of {case.architecture} in {case.mode} was not counted")
+            refusal = Prediction(reason=device.work.why_not(case))
         if refusal is not None or done is None:
             found[case.id] = refusal or Prediction()
         else:
@@ -183,12 +183,13 @@ def calibration(
 ) -> intervals.Calibration:
     """How far off each measured case is when it is predicted without its fold."""
     count = len(known.facts)
-    scores, spreads, weights = np.zeros(count), np.ones(count), np.ones(count)
+    if count < intervals.FEWEST:
+        return intervals.Calibration(*np.zeros((3, 0)))
+    folds = intervals.folds(count)
+    centre, spreads = model.without_own_fold(known.facts, known.seconds, known.variances, folds, ceilings)
+    weights = np.ones(count)
     weights[list(drawn)] = intervals.DRAWN_WEIGHT
-    for fold in intervals.folds(count) if count >= intervals.FEWEST else []:
-        centre, spread = known.but(fold).fit(ceilings).predict([known.facts[number] for number in fold])
-        scores[fold], spreads[fold] = np.abs(np.log(known.seconds[fold]) - centre) / spread, spread
-    return intervals.Calibration(scores, spreads, weights)
+    return intervals.Calibration(np.abs(np.log(known.seconds) - centre) / spreads, spreads, weights)
 
 
 def _unknown(case: Case, known: Learnt) -> Prediction | None:

@@ -10,8 +10,8 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from bench.machine.ceilings import Best, Ceilings
 from bench.prediction import intervals, mean, model
-from bench.prediction.choose import choose
-from bench.prediction.facts import Facts, KnownWork, StepWork
+from bench.prediction.choose import Design, choose
+from bench.prediction.facts import Facts, KnownWork, StepWork, uncounted
 from bench.prediction.intervals import Calibration
 from bench.prediction.memory import MemoryNeed
 from bench.prediction.predict import predict
@@ -74,6 +74,51 @@ def test_few_that_were_drawn_do_for_an_interval_beside_those_that_were_chosen():
 def test_what_nothing_is_like_is_not_timed(axes, reason):
     found = predicted(replace(WANTED, **axes))
     assert (found.median_seconds, found.reason) == (None, reason)
+
+
+def test_a_net_that_was_never_measured_is_timed_by_its_counted_work():
+    """ResNet-18's work, under another name: it is told by what nets do, at a wider interval."""
+    others = [record for record in NETS if record.case["architecture"] != "resnet18"]
+    known = KnownWork(OF_RESNET)
+    small = [
+        replace(Case.from_json(OF_RESNET[0].case), mode="inference", precision="fp32", batch_size=n) for n in (2, 4)
+    ]
+    counts = {replace(case, architecture="own:net"): known.of(case) for case in small}
+    own, true = predicted(replace(WANTED, architecture="own:net"), others, counts=counts), predicted(WANTED)
+    assert own.median_seconds == pytest.approx(true.median_seconds, rel=0.35)
+    assert own.low < true.median_seconds < own.high
+    assert own.high / own.low > true.high / true.low
+
+
+def test_why_work_is_not_known_is_told():
+    case = replace(WANTED, architecture="own:net")
+    found = predicted(case, counts={case: "ImportError: no module named own"})
+    assert found.reason == "the work of own:net in inference was not counted: ImportError: no module named own"
+
+
+def test_two_batch_sizes_of_a_net_are_counted_and_no_more():
+    sizes = [
+        replace(WANTED, batch_size=size, precision=kind) for size in (1, 8, 4, 16) for kind in ("bf16", "amp_bf16")
+    ]
+    wanted = uncounted(sizes, KnownWork(()))
+    assert [(case.batch_size, case.precision, case.memory_format) for case in wanted] == [
+        (4, "fp32", "contiguous"), (8, "fp32", "contiguous"),
+    ]  # fmt: skip
+    assert uncounted(sizes, KnownWork(OF_RESNET)) == []
+    assert [case.batch_size for case in uncounted([sizes[0]], KnownWork(()))] == [1]
+
+
+def test_work_in_other_precisions_follows_from_single_precision():
+    """Bytes to 12 %, operators to 12 %, of every net, mode and batch size of the grid."""
+    exact = KnownWork(NETS)
+    single = KnownWork(record for record in NETS if record.case["precision"] == "fp32")
+    for record in NETS:
+        case = Case.from_json(record.case)
+        found, true = single.of(case), exact.of(case)
+        assert found.flops == pytest.approx(true.flops)
+        assert found.compulsory_bytes == pytest.approx(true.compulsory_bytes, rel=0.01)
+        assert found.bytes == pytest.approx(true.bytes, rel=0.12)
+        assert found.operators == pytest.approx(true.operators, rel=0.12)
 
 
 def test_micro_benchmarks_are_not_predicted():
@@ -185,9 +230,9 @@ def test_the_process_is_scikit_learns():
         length = part.lengths.get("batch") or part.lengths["work"] / per_image
         kernel += ConstantKernel(part.variance) * RBF(length)
     oracle = GaussianProcessRegressor(kernel, alpha=model.NOISE, optimizer=None)
-    left = np.log(seconds) - mean.log_seconds(mean.terms(facts[:6]), ours.rates) - ours.offset
+    left = np.log(seconds) - mean.log_seconds(mean.terms(facts[:6]), ours.solution.rates) - ours.solution.offset
     rest, sd = oracle.fit(batches[:6], left).predict(batches[6:], return_std=True)
-    there = mean.log_seconds(mean.terms(facts[6:]), ours.rates) + ours.offset
+    there = mean.log_seconds(mean.terms(facts[6:]), ours.solution.rates) + ours.solution.offset
     np.testing.assert_allclose(centre, there + rest, rtol=1e-6)
     np.testing.assert_allclose(spread, np.sqrt(sd**2 + model.NOISE), rtol=1e-6)
 
@@ -209,6 +254,22 @@ def test_a_small_budget_draws_fewer_and_passes_none_over_for_its_cost():
     few, many = (choose(FACTS, COSTS, seconds, seed=3).random for seconds in (12.0, 1000.0))
     assert 0 < len(few) < 20
     assert few == many[: len(few)]
+
+
+def test_what_is_left_to_be_learnt_is_the_variance_of_the_process():
+    """What a design has after some cases were measured, and what a model that was fitted to them has."""
+    design = Design(FACTS[:40])
+    for number in range(0, 40, 3):
+        design.add(FACTS[number].case.id)
+    design.add("no candidate")
+    measured = [FACTS[number] for number in range(0, 40, 3)]
+    _, spread = model.fit(measured, np.ones(len(measured))).predict(FACTS[:40])
+    own = spread**2 - model.NOISE
+    np.testing.assert_allclose(np.diag(design._left), own, atol=1e-9)
+    unlike = [FACTS[number].case.id for number in (1, 30, 38)]
+    assert design.best(dict.fromkeys(unlike, 1.0)) in unlike
+    assert design.best({unlike[0]: 1e6, unlike[1]: 1.0}) == unlike[1]
+    assert design.best({"no candidate": 1.0}) is None
 
 
 def test_a_choice_spreads_over_nets_modes_and_precisions():
