@@ -3,6 +3,7 @@
 Each measured case is predicted without its fold; how far off that was, in the model's own standard deviations, is its
 score. The interval of a case that was not measured reaches as far as all but a tenth of the scores, by weight:
 
+- A net of which nothing was measured is predicted worse than one that was: for it, whole nets are left out at a time.
 - A case that was drawn by lot is like one that was not measured, whatever the plan went on to choose; a chosen case is
   so only as far as the plan has spread them well. So the drawn ones count `DRAWN_WEIGHT` times.
 - Far from what was measured the model is off by more of its standard deviations than near to it. So a score counts the
@@ -15,7 +16,9 @@ of them, whatever the order in which cases were measured.
 """
 
 import random
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -35,12 +38,19 @@ WIDEST = 30.0
 """In the logarithm: all standard deviations are alike."""
 
 
-def folds(count: int) -> list[list[int]]:
-    """The numbers of measured cases in at most `MOST_FOLDS` parts, by chance, each to be predicted without itself."""
-    numbers = list(range(count))
-    random.Random(0).shuffle(numbers)  # noqa: S311 - no secret
-    parts = min(MOST_FOLDS, count)
-    return [numbers[part::parts] for part in range(parts)]
+def folds(groups: Sequence[Hashable]) -> list[list[int]]:
+    """The numbers of measured cases in at most `MOST_FOLDS` parts, by chance, each to be predicted without itself.
+
+    Args:
+        groups: of each case; those of one group are in one part.
+    """
+    numbers: dict[Hashable, list[int]] = {}
+    for number, group in enumerate(groups):
+        numbers.setdefault(group, []).append(number)
+    order = list(numbers.values())
+    random.Random(0).shuffle(order)  # noqa: S311 - no secret
+    parts = min(MOST_FOLDS, len(order))
+    return [list(chain(*order[part::parts])) for part in range(parts)]
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """A Gaussian process over the logarithm of time, on what the sum of `mean` leaves over.
 
-Cases of one net differ smoothly over the batch, nets that do similar work differ alike, and precision, memory format
-and mode shift all of them. The length scales say how far that reaches; they were chosen once, on one grid
-(docs/prediction.md), and are not fitted: a seventh of a grid is too little to learn them from, and did worse.
+Cases of one net differ smoothly over the batch; nets that do similar work differ alike, the more so those of one
+family, which are built of the same blocks; precision, memory format and mode shift all of them. The length scales say
+how far that reaches; they were chosen once, on one grid, that of families on tables of hundreds of models
+(docs/prediction.md). They are not fitted: a seventh of a grid is too little to learn them from, and did worse.
 Source: Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), algorithm 2.1.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,10 +37,12 @@ class Component:
 COMPONENTS = (
     Component(0.025, {"batch": 0.85, "net": 1.12, "mode": 1.0, "precision": 1.2, "layout": 2.3}),
     Component(0.02, {"mode": 1.4, "precision": 1.2, "layout": 1.4, "work": 1.0}),
+    Component(0.02, {"family": NEVER, "mode": 1.4, "precision": 1.2, "layout": 1.4, "work": 1.0}),
     Component(0.004, {"net": NEVER, "precision": 2.0, "batch": 0.8}),
     Component(0.005, {"net": NEVER, "layout": NEVER, "precision": 2.0}),
 )
-"""Of a net over its batches; of nets that do similar work; a net's own; a net's in one memory format."""
+"""Of a net over its batches; of nets that do similar work; of those of one family; a net's own; a net's in one memory
+format."""
 
 
 def covariance(first: Sequence[Facts], second: Sequence[Facts]) -> Array:
@@ -55,6 +59,7 @@ def _apart(first: Sequence[Facts], second: Sequence[Facts]) -> dict[str, Array]:
     """Half the squared distances; different names are 1 apart."""
     names = {
         "net": lambda facts: (facts.case.architecture, facts.case.input_shape, facts.case.signature),
+        "family": lambda facts: family(facts.case.architecture),
         "mode": lambda facts: facts.case.mode,
         "precision": lambda facts: facts.case.precision,
         "layout": lambda facts: facts.case.memory_format,
@@ -65,6 +70,12 @@ def _apart(first: Sequence[Facts], second: Sequence[Facts]) -> dict[str, Array]:
         left, right = np.array(list(map(of, first))), np.array(list(map(of, second)))
         found[name] = ((left[:, None] - right[None]) ** 2).sum(axis=-1) / 2
     return found
+
+
+def family(architecture: str) -> str:
+    """`resnet` of `torchvision:resnet50`: the letters that a net's name begins with."""
+    found = re.match(r"[a-z]*", architecture.rpartition(":")[2].lower())
+    return found.group() if found else ""
 
 
 def _differ(first: Sequence[object], second: Sequence[object]) -> Array:

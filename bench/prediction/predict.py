@@ -1,7 +1,7 @@
 """`predict`: from the records of measured cases to a time for each that was not, or the reason why there is none."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -165,7 +165,12 @@ def timed(
         drawn: numbers of those in `known` that were drawn by lot.
     """
     centre, spread = known.fit(ceilings).predict(wanted)
-    reach = calibration(known, drawn, ceilings).reach(spread)
+    names = [facts.case.architecture for facts in known.facts]
+    new = np.array([facts.case.architecture not in names for facts in wanted])
+    reach = np.full(len(wanted), np.nan)
+    for here, groups in ((~new, range(len(names))), (new, names)):
+        if here.any():
+            reach[here] = calibration(known, drawn, groups, ceilings).reach(spread[here])
     few = f"no interval: {len(known.facts)} cases were measured here, it needs {intervals.FEWEST}"
     return [_prediction(*each, few) for each in zip(centre, spread, reach, strict=True)]
 
@@ -179,15 +184,18 @@ def _prediction(middle: float, width: float, reach: float, few: str) -> Predicti
 
 
 def calibration(
-    known: Learnt, drawn: Sequence[int], ceilings: Mapping[str, float] | None = None
+    known: Learnt, drawn: Sequence[int], groups: Sequence[Hashable], ceilings: Mapping[str, float] | None = None
 ) -> intervals.Calibration:
-    """How far off each measured case is when it is predicted without its fold."""
-    count = len(known.facts)
-    if count < intervals.FEWEST:
+    """How far off each measured case is when it is predicted without its fold.
+
+    Args:
+        groups: of each case: it is predicted without all of its group.
+    """
+    folds = intervals.folds(groups)
+    if len(known.facts) < intervals.FEWEST or len(folds) < 2:
         return intervals.Calibration(*np.zeros((3, 0)))
-    folds = intervals.folds(count)
     centre, spreads = model.without_own_fold(known.facts, known.seconds, known.variances, folds, ceilings)
-    weights = np.ones(count)
+    weights = np.ones(len(known.facts))
     weights[list(drawn)] = intervals.DRAWN_WEIGHT
     return intervals.Calibration(np.abs(np.log(known.seconds) - centre) / spreads, spreads, weights)
 

@@ -172,7 +172,22 @@ def test_the_reach_is_the_score_that_all_but_a_tenth_stay_below():
     assert np.isnan(calibrated(np.arange(1, 20)).reach(at)[0])
     assert calibrated(np.arange(20, 0, -1)).reach(at)[0] == 19  # rank ceil(21 x 0.9)
     assert calibrated(np.arange(1, 101)).reach(at)[0] == 91
-    assert sorted(chain(*intervals.folds(45))) == list(range(45))
+
+
+def test_each_case_is_in_one_fold_and_a_group_in_none_but_its_own():
+    assert sorted(chain(*intervals.folds(range(45)))) == list(range(45))
+    assert len(intervals.folds(range(45))) == 20
+    by_net = intervals.folds("aabbcab")
+    assert sorted(map(sorted, by_net)) == [[0, 1, 5], [2, 3, 6], [4]]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "family"),
+    [("torchvision:resnet50", "resnet"), ("resnet18", "resnet"), ("lenet_bn", "lenet"), ("my.nets:VGG_tiny", "vgg"),
+     ("my.nets:_2", "")],
+)  # fmt: skip
+def test_nets_of_a_family_have_its_name(architecture, family):
+    assert model.family(architecture) == family
 
 
 def test_what_was_drawn_counts_for_more():
