@@ -1,6 +1,6 @@
 """Which cases to measure, so that the rest can be predicted.
 
-A random set first, which alone can say how good the predictions are; then, one after the other, the case that makes
+A random set first, which says best how good the predictions are; then, one after the other, the case that makes
 the sum of all variances smallest for what it costs (an A-optimal design, greedily: Krause, Singh, Guestrin (2008), JMLR
 9, section 4.1, with this sum instead of theirs). Measured times play no part: the design can be made beforehand.
 """
@@ -13,11 +13,12 @@ import numpy as np
 
 from bench.prediction.facts import Facts
 from bench.prediction.intervals import FEWEST
-from bench.prediction.mean import Array
 from bench.prediction.model import NOISE, covariance
 
 COST_EXPONENT = 0.5
 """Of a case's cost, in what it is worth for its cost: 1 would measure small nets alone."""
+
+LEAST_COST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def choose(
     Args:
         candidates: of one device, each with its work.
         costs: case id -> seconds that measuring it is expected to take.
-        draw: how many to draw at random; fewer than `FEWEST` give no interval.
+        draw: how many to draw at random.
     """
     drawn = _draw(candidates, costs, budget_seconds / 2, seed, draw)
     left = budget_seconds - sum(costs[candidates[number].case.id] for number in drawn)
@@ -64,24 +65,49 @@ def _draw(
 def _greedy(
     candidates: Sequence[Facts], costs: Mapping[str, float], budget_seconds: float, drawn: Sequence[int]
 ) -> list[int]:
-    left = covariance(candidates, candidates)
+    design = Design(candidates)
     for number in drawn:
-        left = _without(left, number)
-    price = np.array([max(costs[each.case.id], 1e-9) for each in candidates])
-    open_ = np.ones(len(candidates), dtype=bool)
-    open_[list(drawn)] = False
+        design.add(candidates[number].case.id)
+    open_ = {each.case.id: number for number, each in enumerate(candidates) if number not in set(drawn)}
     found: list[int] = []
-    while (possible := open_ & (price <= budget_seconds)).any():
-        gain = (left**2).sum(axis=0) / (np.diag(left) + NOISE) / price**COST_EXPONENT
-        best = int(np.argmax(np.where(possible, gain, -1.0)))
-        found.append(best)
-        open_[best] = False
-        budget_seconds -= price[best]
-        left = _without(left, best)
-    return found
+    while True:
+        best = design.best({name: costs[name] for name in open_ if costs[name] <= budget_seconds})
+        if best is None:
+            return found
+        design.add(best)
+        budget_seconds -= costs[best]
+        found.append(open_.pop(best))
 
 
-def _without(covariances: Array, number: int) -> Array:
-    """What is left of the covariances when one case has been measured."""
-    column = covariances[:, number]
-    return np.asarray(covariances - np.outer(column, column) / (column[number] + NOISE))
+class Design:
+    """What is left to be learnt of cases, as more and more of them are measured.
+
+    Args:
+        candidates: of one device or several, each with its work.
+    """
+
+    def __init__(self, candidates: Sequence[Facts]) -> None:
+        self._number = {each.case.id: number for number, each in enumerate(candidates)}
+        self._left = covariance(candidates, candidates)
+
+    def add(self, case_id: str) -> None:
+        """It was measured; a case that is no candidate tells nothing."""
+        number = self._number.get(case_id)
+        if number is not None:
+            column = self._left[:, number].copy()
+            self._left -= np.outer(column, column / (column[number] + NOISE))
+
+    def best(self, costs: Mapping[str, float]) -> str | None:
+        """The case that is worth most for what it costs; None where there is none.
+
+        Args:
+            costs: seconds, of the cases that may be measured.
+        """
+        names = [name for name in costs if name in self._number]
+        if not names:
+            return None
+        numbers = [self._number[name] for name in names]
+        prices = np.array([max(costs[name], LEAST_COST) for name in names])
+        gain = np.einsum("ij,ij->j", self._left, self._left)[numbers]
+        worth = gain / (np.diag(self._left)[numbers] + NOISE) / prices**COST_EXPONENT
+        return names[int(np.argmax(worth))]

@@ -6,14 +6,16 @@ FLOPs and bytes are a constant and a slope over the batch.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.records.record import Record
-from suites.case import Case
+from suites.case import Case, Precision
 
-ITEM_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "amp_bf16": 3.0, "amp_fp16": 3.0}
-"""Bytes of a number; autocast's nets hold both kinds."""
+ITEM_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "amp_bf16": 2.0, "amp_fp16": 2.0}
+"""Of a number that an operator reads or writes; autocast's nets hold their weights in single precision."""
+AUTOCAST_OPERATORS = {"inference": 1.85, "training": 1.5}
+"""To one without it: those that cast; 1.7 to 1.9 and 1.4 to 1.6 of five nets."""
 AUTOCAST_WEIGHT_BYTES = {"inference": 8.0, "training": 30.0}
 """Of one weight: read, cast and used; in training its gradient is cast back, and the update is in single precision."""
 WEIGHT_PASSES = {"inference": 1.0, "training": 6.0}
@@ -57,23 +59,37 @@ def counted(record: Record) -> StepWork | None:
     )  # fmt: skip
 
 
+def told(work: Mapping[str, Any]) -> StepWork | str:
+    """The work that `bench.controller.work` found, or its reason why there is none."""
+    return str(work["reason"]) if "reason" in work else StepWork(**work)
+
+
 class KnownWork:
     """The work of cases: counted, or from other batch sizes and precisions of the same net and mode.
 
     Args:
         records: of measured nets.
-        counts: case id -> work, of cases that were counted by themselves.
+        counts: of cases that were counted without being measured, or why they could not be; what was measured goes
+            before it.
     """
 
-    def __init__(self, records: Iterable[Record], counts: Mapping[str, StepWork] | None = None) -> None:
-        self._exact = dict(counts or {})
-        self._by_net: dict[Any, dict[str, dict[int, StepWork]]] = defaultdict(lambda: defaultdict(dict))
+    def __init__(self, records: Iterable[Record], counts: Mapping[Case, StepWork | str] | None = None) -> None:
+        self._exact: dict[str, StepWork] = {}
+        self._by_net: dict[Any, dict[Precision, dict[int, StepWork]]] = defaultdict(lambda: defaultdict(dict))
+        self._reasons: dict[Any, str] = {}
+        for case, work in (counts or {}).items():
+            if isinstance(work, str):
+                self._reasons[_net(case)] = work
+            else:
+                self._add(case, work)
         for record in records:
-            work = counted(record)
-            if work is not None and record.case.get("kind", "net") == "net":
-                case = Case.from_json(record.case)
-                self._exact.setdefault(record.id, work)
-                self._by_net[_net(case)][case.precision][case.batch_size] = work
+            found = counted(record)
+            if found is not None and record.case.get("kind", "net") == "net":
+                self._add(Case.from_json(record.case), found)
+
+    def _add(self, case: Case, work: StepWork) -> None:
+        self._exact[case.id] = work
+        self._by_net[_net(case)][case.precision][case.batch_size] = work
 
     def of(self, case: Case) -> StepWork | None:
         """Of one step of `case`; None where nothing of its net and mode was counted."""
@@ -84,8 +100,32 @@ class KnownWork:
             return None
         if case.precision in known:
             return at_batch(known[case.precision], case)
-        nearest = min(known, key=lambda precision: abs(ITEM_BYTES[precision] - ITEM_BYTES[case.precision]))
-        return _in_precision(at_batch(known[nearest], case), ITEM_BYTES[case.precision] / ITEM_BYTES[nearest])
+        nearest = min(known, key=lambda precision: _unlike(precision, case.precision))
+        return _in_precision(at_batch(known[nearest], replace(case, precision=nearest)), nearest, case)
+
+    def why_not(self, case: Case) -> str:
+        """Why nothing is known of the work of `case`."""
+        reason = self._reasons.get(_net(case), "")
+        return f"the work of {case.architecture} in {case.mode} was not counted" + (reason and f": {reason}")
+
+
+def uncounted(cases: Iterable[Case], known: KnownWork) -> list[Case]:
+    """What to count, so that the work of all `cases` is known: of a net and mode two batch sizes, the cheapest way."""
+    sizes: dict[Any, dict[int, Case]] = defaultdict(dict)
+    for case in cases:
+        if known.of(case) is None:
+            sizes[_net(case)].setdefault(case.batch_size, case)
+    return [
+        replace(each, precision="fp32", memory_format="contiguous", compile_mode="eager", device="cpu")
+        for by_size in sizes.values()
+        for each in _two(by_size)
+    ]
+
+
+def _two(by_size: Mapping[int, Case]) -> list[Case]:
+    """Of two batch sizes, not of a single sample if it can be helped: normalisation trains on none."""
+    order = sorted(by_size, key=lambda size: (size == 1, size))
+    return [by_size[size] for size in order[:2]]
 
 
 def at_batch(known: Mapping[int, StepWork], case: Case) -> StepWork:
@@ -109,18 +149,37 @@ def at_batch(known: Mapping[int, StepWork], case: Case) -> StepWork:
 
 def _weights_alone(work: StepWork, case: Case) -> StepWork:
     """What a step of no images would do; never more than that of some."""
-    parameters, item = work.parameters or 0, ITEM_BYTES[case.precision]
-    autocast = case.precision.startswith("amp_")
-    touched = AUTOCAST_WEIGHT_BYTES[case.mode] if autocast else WEIGHT_PASSES[case.mode] * item
-    least = (3 if case.mode == "training" else 1) * item
+    least = (3 if case.mode == "training" else 1) * (4.0 if _casts(case.precision) else ITEM_BYTES[case.precision])
     return StepWork(
-        0.0, min(parameters * touched, work.bytes), min(parameters * least, work.compulsory_bytes), work.operators,
-        work.parameters,
+        0.0, min(_weight_bytes(work, case.precision, case.mode), work.bytes),
+        min((work.parameters or 0) * least, work.compulsory_bytes), work.operators, work.parameters,
     )  # fmt: skip
 
 
-def _in_precision(work: StepWork, ratio: float) -> StepWork:
-    return StepWork(work.flops, work.bytes * ratio, work.compulsory_bytes * ratio, work.operators, work.parameters)
+def _weight_bytes(work: StepWork, precision: str, mode: str) -> float:
+    """That the operators of a step read and write of weights and their gradients."""
+    each = AUTOCAST_WEIGHT_BYTES[mode] if _casts(precision) else WEIGHT_PASSES[mode] * ITEM_BYTES[precision]
+    return (work.parameters or 0) * each
+
+
+def _in_precision(work: StepWork, known: str, case: Case) -> StepWork:
+    """The work of `case`, from that in the precision `known`."""
+    wanted, mode = case.precision, case.mode
+    activations = max(0.0, work.bytes - _weight_bytes(work, known, mode)) * ITEM_BYTES[wanted] / ITEM_BYTES[known]
+    casts = AUTOCAST_OPERATORS[mode] ** (_casts(wanted) - _casts(known))
+    held = {precision: 4.0 if _casts(precision) else ITEM_BYTES[precision] for precision in (wanted, known)}
+    return StepWork(
+        work.flops, activations + _weight_bytes(work, wanted, mode),
+        work.compulsory_bytes * held[wanted] / held[known], work.operators and work.operators * casts, work.parameters,
+    )  # fmt: skip
+
+
+def _casts(precision: str) -> bool:
+    return precision.startswith("amp_")
+
+
+def _unlike(first: str, second: str) -> tuple[bool, float]:
+    return _casts(first) != _casts(second), abs(ITEM_BYTES[first] - ITEM_BYTES[second])
 
 
 def _net(case: Case) -> tuple[Any, ...]:

@@ -1,11 +1,13 @@
 """A Gaussian process over the logarithm of time, on what the sum of `mean` leaves over.
 
-Cases of one net differ smoothly over the batch, nets that do similar work differ alike, and precision, memory format
-and mode shift all of them. The length scales say how far that reaches; they were chosen once, on one grid
-(docs/prediction.md), and are not fitted: a seventh of a grid is too little to learn them from, and did worse.
+Cases of one net differ smoothly over the batch; nets that do similar work differ alike, the more so those of one
+family, which are built of the same blocks; precision, memory format and mode shift all of them. The length scales say
+how far that reaches; they were chosen once, on one grid, that of families on tables of hundreds of models
+(docs/prediction.md). They are not fitted: a seventh of a grid is too little to learn them from, and did worse.
 Source: Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), algorithm 2.1.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,10 +37,12 @@ class Component:
 COMPONENTS = (
     Component(0.025, {"batch": 0.85, "net": 1.12, "mode": 1.0, "precision": 1.2, "layout": 2.3}),
     Component(0.02, {"mode": 1.4, "precision": 1.2, "layout": 1.4, "work": 1.0}),
+    Component(0.02, {"family": NEVER, "mode": 1.4, "precision": 1.2, "layout": 1.4, "work": 1.0}),
     Component(0.004, {"net": NEVER, "precision": 2.0, "batch": 0.8}),
     Component(0.005, {"net": NEVER, "layout": NEVER, "precision": 2.0}),
 )
-"""Of a net over its batches; of nets that do similar work; a net's own; a net's in one memory format."""
+"""Of a net over its batches; of nets that do similar work; of those of one family; a net's own; a net's in one memory
+format."""
 
 
 def covariance(first: Sequence[Facts], second: Sequence[Facts]) -> Array:
@@ -55,6 +59,7 @@ def _apart(first: Sequence[Facts], second: Sequence[Facts]) -> dict[str, Array]:
     """Half the squared distances; different names are 1 apart."""
     names = {
         "net": lambda facts: (facts.case.architecture, facts.case.input_shape, facts.case.signature),
+        "family": lambda facts: family(facts.case.architecture),
         "mode": lambda facts: facts.case.mode,
         "precision": lambda facts: facts.case.precision,
         "layout": lambda facts: facts.case.memory_format,
@@ -65,6 +70,12 @@ def _apart(first: Sequence[Facts], second: Sequence[Facts]) -> dict[str, Array]:
         left, right = np.array(list(map(of, first))), np.array(list(map(of, second)))
         found[name] = ((left[:, None] - right[None]) ** 2).sum(axis=-1) / 2
     return found
+
+
+def family(architecture: str) -> str:
+    """`resnet` of `torchvision:resnet50`: the letters that a net's name begins with."""
+    found = re.match(r"[a-z]*", architecture.rpartition(":")[2].lower())
+    return found.group() if found else ""
 
 
 def _differ(first: Sequence[object], second: Sequence[object]) -> Array:
@@ -90,22 +101,48 @@ def _work(facts: Facts) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Model:
-    """What was learnt: predicts the logarithm of the time of a step."""
+class Solution:
+    """What was learnt of measured cases, as numbers: rates of the mean, and weights of what it leaves over."""
 
-    known: Sequence[Facts]
     rates: Array
     offset: float
     factor: tuple[Array, bool]
     weights: Array
 
-    def predict(self, wanted: Sequence[Facts]) -> tuple[Array, Array]:
-        """(logarithm of the median's seconds, its standard deviation), a measurement's own noise included."""
-        shared = covariance(wanted, self.known)
-        centre = mean.log_seconds(mean.terms(wanted), self.rates) + self.offset + shared @ self.weights
+    def predict(self, amounts: Array, shared: Array) -> tuple[Array, Array]:
+        """(logarithm of the median's seconds, its standard deviation), a measurement's own noise included.
+
+        Args:
+            amounts: (wanted, terms) of `mean`.
+            shared: (wanted, measured) covariances.
+        """
+        centre = mean.log_seconds(amounts, self.rates) + self.offset + shared @ self.weights
         own = sum(part.variance for part in COMPONENTS) + NOISE
         explained = np.einsum("ij,ji->i", shared, cho_solve(self.factor, shared.T))
         return centre, np.sqrt(np.maximum(own - explained, NOISE))
+
+
+def solve(
+    amounts: Array, shared: Array, seconds: Array, variances: Array, ceilings: Mapping[str, float] | None = None
+) -> Solution:
+    """Learn from measured cases: `amounts` (cases, terms), `shared` (cases, cases), and as `fit` has it."""
+    rates = mean.rates(amounts, seconds, ceilings)
+    left = np.log(seconds) - mean.log_seconds(amounts, rates)
+    offset = float(np.median(left))
+    factor = cho_factor(shared + np.diag(NOISE + variances), lower=True)
+    return Solution(rates, offset, factor, cho_solve(factor, left - offset))
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was learnt: predicts the logarithm of the time of a step."""
+
+    known: Sequence[Facts]
+    solution: Solution
+
+    def predict(self, wanted: Sequence[Facts]) -> tuple[Array, Array]:
+        """As `Solution.predict`."""
+        return self.solution.predict(mean.terms(wanted), covariance(wanted, self.known))
 
 
 def fit(
@@ -119,10 +156,24 @@ def fit(
         variances: of each median's logarithm, by its own interval.
         ceilings: as `mean.rates` has them.
     """
-    times, amounts = np.asarray(seconds, dtype=float), mean.terms(known)
-    rates = mean.rates(amounts, times, ceilings)
-    left = np.log(times) - mean.log_seconds(amounts, rates)
-    offset = float(np.median(left))
-    noise = NOISE + (np.zeros(len(times)) if variances is None else np.asarray(variances))
-    factor = cho_factor(covariance(known, known) + np.diag(noise), lower=True)
-    return Model(known, rates, offset, factor, cho_solve(factor, left - offset))
+    times = np.asarray(seconds, dtype=float)
+    noise = np.zeros(len(times)) if variances is None else np.asarray(variances, dtype=float)
+    return Model(known, solve(mean.terms(known), covariance(known, known), times, noise, ceilings))
+
+
+def without_own_fold(
+    known: Sequence[Facts], seconds: Array, variances: Array, folds: Sequence[Sequence[int]],
+    ceilings: Mapping[str, float] | None = None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """What is predicted of each measured case without its fold; zeros of a case in none.
+
+    Args:
+        folds: numbers of cases.
+    """
+    amounts, shared = mean.terms(known), covariance(known, known)
+    centre, spread = np.zeros(len(known)), np.zeros(len(known))
+    for fold in map(np.asarray, folds):
+        kept = np.setdiff1d(np.arange(len(known)), fold)
+        found = solve(amounts[kept], shared[np.ix_(kept, kept)], seconds[kept], variances[kept], ceilings)
+        centre[fold], spread[fold] = found.predict(amounts[fold], shared[np.ix_(fold, kept)])
+    return centre, spread

@@ -1,7 +1,7 @@
 """`predict`: from the records of measured cases to a time for each that was not, or the reason why there is none."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,8 +31,7 @@ class Prediction:
 
     Attributes:
         median_seconds: None where there is none, for `reason`.
-        low, high: the interval that holds with `coverage`, in seconds; None, all three, where too few cases were
-            drawn at random.
+        low, high: the interval that holds with `coverage`, in seconds; None, all three, where too few were measured.
         model: what predicted it.
         expected: the outcome, where the case is not expected to give a time at all: `out_of_memory` or `failed`.
         reason: why there is no time, or no interval.
@@ -76,7 +75,7 @@ class Learnt:
 
 
 def predict(
-    measured: Iterable[Record], wanted: Iterable[AnyCase], *, counts: Mapping[str, StepWork] | None = None,
+    measured: Iterable[Record], wanted: Iterable[AnyCase], *, counts: Mapping[Case, StepWork | str] | None = None,
     ceilings: Ceilings | None = None, drawn: Collection[str] | None = None,
     memory_bytes: Mapping[str, int | None] | None = None,
 ) -> dict[str, Prediction]:  # fmt: skip
@@ -84,9 +83,9 @@ def predict(
 
     Args:
         measured: the records of one machine, failed ones among them: they tell where cases fail.
-        counts: case id -> work of a step, where it was counted; else it follows from what was measured of the net.
+        counts: work of a step that was counted without being measured, or why it was not.
         ceilings: of this machine.
-        drawn: ids of measured cases that were drawn at random, by which intervals are made; None: all of them were.
+        drawn: ids of measured cases that were drawn by lot, which count for more in intervals; None: all alike.
         memory_bytes: device -> how much memory it has.
     """
     records = list(measured)
@@ -143,7 +142,7 @@ def _on_device(device: _Device, cases: Sequence[Case]) -> dict[str, Prediction]:
         done = device.work.of(case)
         refusal = _fails(case, cliffs, need, device.memory_bytes) or _unknown(case, known)
         if refusal is None and done is None:
-            refusal = Prediction(reason=f"the work of {case.architecture} in {case.mode} was not counted")
+            refusal = Prediction(reason=device.work.why_not(case))
         if refusal is not None or done is None:
             found[case.id] = refusal or Prediction()
         else:
@@ -151,7 +150,7 @@ def _on_device(device: _Device, cases: Sequence[Case]) -> dict[str, Prediction]:
     if not possible:
         return found
     drawn = [
-        number for number, facts in enumerate(known.facts) if device.drawn is None or facts.case.id in device.drawn
+        number for number, facts in enumerate(known.facts) if device.drawn is not None and facts.case.id in device.drawn
     ]
     times = timed(known, possible, drawn, device.best_seconds)
     return found | {facts.case.id: prediction for facts, prediction in zip(possible, times, strict=True)}
@@ -160,34 +159,45 @@ def _on_device(device: _Device, cases: Sequence[Case]) -> dict[str, Prediction]:
 def timed(
     known: Learnt, wanted: Sequence[Facts], drawn: Sequence[int], ceilings: Mapping[str, float] | None = None
 ) -> list[Prediction]:
-    """A time for each of `wanted`, and an interval where enough of the measured cases were drawn at random.
+    """A time for each of `wanted`, and an interval where enough cases were measured.
 
     Args:
-        drawn: numbers of those in `known`.
+        drawn: numbers of those in `known` that were drawn by lot.
     """
-    reach = intervals.reach(scores(known, drawn, ceilings))
-    few = f"no interval: {len(drawn)} measured cases were drawn at random, it needs {intervals.FEWEST}"
     centre, spread = known.fit(ceilings).predict(wanted)
-    return [_prediction(middle, width, reach, few) for middle, width in zip(centre, spread, strict=True)]
+    names = [facts.case.architecture for facts in known.facts]
+    new = np.array([facts.case.architecture not in names for facts in wanted])
+    reach = np.full(len(wanted), np.nan)
+    for here, groups in ((~new, range(len(names))), (new, names)):
+        if here.any():
+            reach[here] = calibration(known, drawn, groups, ceilings).reach(spread[here])
+    few = f"no interval: {len(known.facts)} cases were measured here, it needs {intervals.FEWEST}"
+    return [_prediction(*each, few) for each in zip(centre, spread, reach, strict=True)]
 
 
-def _prediction(middle: float, width: float, reach: float | None, few: str) -> Prediction:
+def _prediction(middle: float, width: float, reach: float, few: str) -> Prediction:
     plain = Prediction(median_seconds=float(np.exp(middle)), model=model.NAME)
-    if reach is None:
+    if np.isnan(reach):
         return replace(plain, reason=few)
     low, high = float(np.exp(middle - reach * width)), float(np.exp(middle + reach * width))
     return replace(plain, low=low, high=high, coverage=intervals.COVERAGE)
 
 
-def scores(known: Learnt, chosen: Sequence[int], ceilings: Mapping[str, float] | None = None) -> Array:
-    """How many standard deviations each of the chosen is off when it is predicted without its fold."""
-    if len(chosen) < intervals.FEWEST:
-        return np.zeros(0)
-    found = []
-    for fold in intervals.folds(chosen):
-        centre, spread = known.but(fold).fit(ceilings).predict([known.facts[number] for number in fold])
-        found.append(np.abs(np.log(known.seconds[fold]) - centre) / spread)
-    return np.concatenate(found)
+def calibration(
+    known: Learnt, drawn: Sequence[int], groups: Sequence[Hashable], ceilings: Mapping[str, float] | None = None
+) -> intervals.Calibration:
+    """How far off each measured case is when it is predicted without its fold.
+
+    Args:
+        groups: of each case: it is predicted without all of its group.
+    """
+    folds = intervals.folds(groups)
+    if len(known.facts) < intervals.FEWEST or len(folds) < 2:
+        return intervals.Calibration(*np.zeros((3, 0)))
+    centre, spreads = model.without_own_fold(known.facts, known.seconds, known.variances, folds, ceilings)
+    weights = np.ones(len(known.facts))
+    weights[list(drawn)] = intervals.DRAWN_WEIGHT
+    return intervals.Calibration(np.abs(np.log(known.seconds) - centre) / spreads, spreads, weights)
 
 
 def _unknown(case: Case, known: Learnt) -> Prediction | None:

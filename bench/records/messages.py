@@ -23,6 +23,7 @@ class Operation(StrEnum):
     OPERATE = "operate"
     LAYERS = "layers"
     COUNT = "count"
+    WORK = "work"
     SLICES = "slices"
     PROBE = "probe"
 

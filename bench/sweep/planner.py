@@ -1,6 +1,7 @@
 """What to launch next within a budget of time: pure functions of what is known of each case so far.
 
-A case without a number comes first, the cheapest before the others; then a fresh launch goes where it narrows an
+A case without a number comes first, the cheapest before the others (where the budget holds no look at all of them,
+the most telling: `bench/sweep/telling.py`); then a fresh launch goes where it narrows an
 interval most for what it costs, and to cases of which every launch was disturbed. A case's launches are spread over the
 run: launches that follow one another share the machine's mood of the minute.
 """
@@ -25,7 +26,7 @@ FACTOR = {1: 8.98, 2: 8.98, 3: 2.48, 4: 1.59, 5: 1.24}
 """Number of launches -> half width of their interval, in standard deviations: Student's t over the root."""
 ROUNDING_SECONDS = 1e-6
 DRAWN, DRAWN_SHARE = 24, 0.3
-"""Cases that are drawn where not all can be looked at: predictions need twenty; and no more of the time than this."""
+"""Cases that are drawn where not all can be looked at, and no more of the time than this: intervals rest on them."""
 SURE = 0.7
 """What all looks are guessed to take may be this share of the budget before it is doubted that it holds them."""
 BY_RANKS = 3.0
@@ -77,6 +78,12 @@ def choose(standings: Sequence[Standing], left_seconds: float) -> str | None:
     affordable = [each for each in open_ones if _needs(each, open_ones) <= left_seconds + ROUNDING_SECONDS]
     best = max(_rested(affordable), key=lambda each: (gain(each, spread) / each.cost_seconds, -each.last), default=None)
     return best.case_id if best else None
+
+
+def looks(standings: Sequence[Standing], left_seconds: float) -> dict[str, float]:
+    """Case id -> seconds of a first look, of those that end in the time that is left; none while drawn ones wait."""
+    new = [each for each in standings if not each.launches and each.cost_seconds <= left_seconds + ROUNDING_SECONDS]
+    return {} if any(each.drawn for each in new) else {each.case_id: each.cost_seconds for each in new}
 
 
 def gain(case: Standing, spread: float) -> float:

@@ -81,7 +81,10 @@ def with_predictions(outcomes: list[dict[str, Any]], sweep: Sweep) -> list[dict[
 
     records = list(sweep.records.values())
     memory = {device["name"]: device.get("memory_bytes") for device in sweep.environment["devices"]}
-    found = predict(records, wanted, ceilings=ceilings.measured(records), drawn=sweep.drawn, memory_bytes=memory)
+    found = predict(
+        records, wanted, counts=sweep.telling.counts if sweep.telling else None, ceilings=ceilings.measured(records),
+        drawn=sweep.drawn, memory_bytes=memory,
+    )  # fmt: skip
     return [
         {**each, "prediction": plain(found[each["id"]].to_json())} if each["id"] in found else each for each in outcomes
     ]

@@ -15,6 +15,7 @@ from bench.records.journal import Journal, launched, read, reusable
 from bench.records.record import Outcome, Record, Status, fingerprint
 from bench.records.summary import summarise
 from bench.sweep import costs, planner
+from bench.sweep.telling import Telling
 from suites.axes import Machine, impossible
 from suites.case import Budget, Case
 from suites.cases import AnyCase
@@ -38,6 +39,7 @@ class Sweep:
         planned: ids of the cases that the run is to measure, in order.
         budget_seconds: for the whole run, from here on; None: every case is measured to its precision.
         drawn: ids of the cases that are looked at first, by lot, where the budget does not hold all.
+        telling: there, which case says most of the others; else None.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Sweep:
         self.planned: tuple[str, ...] = ()
         self.budget_seconds = budget_seconds
         self.drawn: frozenset[str] = frozenset()
+        self.telling: Telling | None = None
         self.costs = costs.Costs()
         self._begin = time.monotonic()
         self._number = 0
@@ -153,6 +156,9 @@ class Sweep:
             self.drawn = self._draw()
             for case_id in self.cases:
                 self._take_stock(case_id)
+            if self.drawn and self._worker is not None:
+                possible = [self.cases[case_id][0] for case_id in self.planned if not self._settled(case_id)]
+                self.telling = Telling(self._worker, possible, [*self._launched, *self.reused])
         self._journal = Journal(self.journal_path)
         self._journal.begin({"key": self.key, **header})
 
@@ -197,7 +203,9 @@ class Sweep:
 
     def next_launch(self) -> str | None:
         """Within a budget: the case to launch next; None where the rest of the time is of no use."""
-        return planner.choose(self._standings(), self.left_seconds)
+        standings, left = self._standings(), self.left_seconds
+        telling = self.telling.best(planner.looks(standings, left)) if self.telling else None
+        return telling or planner.choose(standings, left)
 
     @property
     def standing(self) -> str:
@@ -279,6 +287,8 @@ class Sweep:
             record = combine([record], budget, self.cores)
             earlier.append(record)
             self._take_stock(case_id)
+            if self.telling:
+                self.telling.measured(case_id)
         elif record.outcome.status is Status.TIMEOUT and earlier and self.budget_seconds is not None:
             self._stuck.add(case_id)  # what its other launches say is true all the same
         else:

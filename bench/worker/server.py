@@ -37,6 +37,7 @@ class Server:
             Operation.OPERATE: self._operate,
             Operation.LAYERS: self._layers,
             Operation.COUNT: self._count,
+            Operation.WORK: self._work,
             Operation.SLICES: self._slices,
             Operation.PROBE: self._probe,
         }
@@ -144,6 +145,14 @@ class Server:
         with self._events.phase("counting work"):
             _, counts = traffic.step_counts(wanted)
         return {"counts": asdict(counts), "version": traffic.VERSION, "source": source(module_of(wanted.architecture))}
+
+    def _work(self, cases: list[dict[str, Any]]) -> dict[str, Any]:
+        """What steps of nets come to that nobody has measured: by case id."""
+        from bench.worker.nets import traffic
+
+        with self._events.phase("counting work"):
+            found = {case.id: traffic.work(case) for case in map(Case.from_json, cases)}
+        return {"work": found}
 
     def _slices(self, cases: list[dict[str, Any]], compiler_cache: str | None) -> dict[str, Any]:
         """Goes on to read commands from stdin: for a fresh interpreter, whose template's they would be otherwise."""

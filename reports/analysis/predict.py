@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.machine import ceilings
 from bench.prediction import evaluate
+from bench.prediction.facts import KnownWork, StepWork, uncounted
 from bench.prediction.predict import Prediction, predict
 from bench.records.record import Record
 from reports.results import frames
@@ -34,8 +35,22 @@ def of_suite(path: Path, name: str, axes: Sequence[str]) -> tuple[dict[str, Any]
     cases = [case for case in chosen.cases(machine) if isinstance(case, Case) and not_possible(case, machine) is None]
     known = ceilings.measured(file.records)
     memory = {device["name"]: device.get("memory_bytes") for device in data["machine_info"]["devices"]}
-    found = predict(file.records, cases, ceilings=known, memory_bytes=memory, drawn=data["dlhw"].get("drawn"))
+    found = predict(
+        file.records, cases, counts=_counted(cases, file.records), ceilings=known, memory_bytes=memory,
+        drawn=data["dlhw"].get("drawn"),
+    )  # fmt: skip
     return data, {case.id: (case, found[case.id]) for case in cases if case.id in found}
+
+
+def _counted(cases: Sequence[Case], records: Sequence[Record]) -> dict[Case, StepWork | str]:
+    """The work of nets that were never measured: counted by a process that runs none of them."""
+    from bench.controller.process import Worker
+    from bench.sweep.telling import counted
+
+    if not uncounted(cases, KnownWork(records)):
+        return {}
+    with Worker() as worker:
+        return counted(worker, cases, records)
 
 
 def machine_of(machine_info: Mapping[str, Any]) -> Machine:

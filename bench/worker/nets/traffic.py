@@ -30,7 +30,7 @@ ALLOCATIONS = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "n
 RELABELLINGS = frozenset({"_unsafe_view", "lift_fresh"})
 """Views, though their schemas do not say so."""
 
-
+NOT_COUNTED = "not counted: "
 VERSION = 1
 """Of what is counted: two sides of a gate that do not count alike are not held together."""
 
@@ -107,8 +107,20 @@ def step_counts(case: "Case") -> tuple[Traffic | None, Counts]:
         except Exception as error:  # noqa: BLE001 - a net may raise anything where there are no values
             first = first or error
     assert first is not None
-    reason = f"not counted: {type(first).__name__}: {(str(first).strip() or 'no reason').splitlines()[0]}"
+    reason = f"{NOT_COUNTED}{type(first).__name__}: {(str(first).strip() or 'no reason').splitlines()[0]}"
     return None, Counts(reasons=dict.fromkeys(COUNTED, reason))
+
+
+def work(case: "Case") -> dict[str, Any]:
+    """What a step of `case` comes to, as a prediction wants it; or `reason` why that is not known."""
+    found, counts = step_counts(case)
+    if found is None:
+        return {"reason": counts.reasons["flops"].removeprefix(NOT_COUNTED)}
+    parameters = sum(parameter.numel() for parameter in building.without_values(case).parameters())
+    return {
+        "flops": counts.flops, "bytes": found.operator_bytes, "compulsory_bytes": found.compulsory_bytes,
+        "operators": found.operators, "parameters": parameters,
+    }  # fmt: skip
 
 
 def _counted(case: "Case", *, values: bool) -> tuple[Traffic, Counts]:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.controller import work
 from bench.controller.launcher import Launcher, outcome_of, preload_for
 from bench.controller.process import Reply, Worker, _Events
 from bench.records.record import Outcome, Status
@@ -294,6 +295,20 @@ def test_a_worker_of_before_there_was_counting_is_not_asked(launcher):
     assert told["source"] == str(ROOT / "suites" / "architectures" / "lenet.py")
     launcher._operations = frozenset()
     assert launcher.count(LENET)["outcome"]["reason"] == "its dlhw is of before there was counting"
+
+
+def test_work_is_counted_of_nets_that_nobody_measures(worker):
+    cases = [lenet(), lenet(batch_size=8), own("fine", batch_size=2), own("dies_early"), own("absent")]
+    trained, twice, fine, dead, absent = (work.counts(worker, cases)[case.id] for case in cases)
+    forward = 2 * (25 * 6 * 784 + 25 * 6 * 16 * 100 + 400 * 120 + 120 * 84 + 84 * 10)
+    assert trained["flops"] == 4 * (3 * forward - 2 * 25 * 6 * 784), "no gradient of the images"
+    assert trained["parameters"] == 61_706
+    assert twice["flops"] == 2 * trained["flops"]
+    assert twice["operators"] == trained["operators"] > 30
+    assert trained["compulsory_bytes"] < trained["bytes"] < twice["bytes"] < 2 * trained["bytes"]
+    assert (fine["flops"], fine["parameters"]) == (2 * 2 * 4 * 2, 4 * 2 + 2)
+    assert dead["reason"].startswith("killed by SIGKILL while counting work")
+    assert "absent" in absent["reason"]
 
 
 @pytest.mark.parametrize("python", ["/no/such/python", "/bin/false"])

@@ -234,3 +234,23 @@ def test_what_the_budget_did_not_reach_is_predicted_and_marked(bench, start):
         assert told[case_id]["status"] == "skipped"
         assert "not reached within the budget" in told[case_id]["reason"]
         assert told[case_id]["prediction"]["median_seconds"] == pytest.approx(0.004, rel=0.5)
+
+
+def test_where_not_all_can_be_looked_at_the_most_telling_come_after_the_lot(bench, start):
+    sweep = start(REACHED, seconds=18.0)
+    assert bench.counted == [2, 3], "two batch sizes, in one precision, tell the work of all"
+    go(sweep)
+    order = [Case.parse(case_id).batch_size for case_id, _ in bench.launched]
+    lot = len(sweep.drawn)
+    assert {name("fp32", size) for size in order[:lot]} == sweep.drawn
+    after = order[lot:]
+    assert after != sorted(after), "not the cheapest, which would be the smallest"
+    assert max(after) > 20, "large batches can tell of large ones"
+
+
+def test_nets_whose_work_cannot_be_counted_are_looked_at_all_the_same(bench, start):
+    bench.work = lambda _: {"reason": "no net of this name"}
+    sweep = start(REACHED, seconds=18.0)
+    go(sweep)
+    assert len(bench.launched) > len(sweep.drawn) + 4
+    assert set(sweep.telling.counts.values()) == {"no net of this name"}

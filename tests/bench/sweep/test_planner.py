@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.records.summary import launch_interval
-from bench.sweep.planner import DRAWN, DRAWN_SHARE, TYPICAL_SD, Standing, choose, draw, factor, gain, pooled_sd
+from bench.sweep.planner import DRAWN, DRAWN_SHARE, TYPICAL_SD, Standing, choose, draw, factor, gain, looks, pooled_sd
 
 
 def standing(case_id="a", *medians, cost=1.0, **parts):
@@ -171,6 +171,13 @@ def test_what_was_drawn_is_looked_at_before_what_is_cheaper():
     assert choose(cases, 10.0) == "dear"
     assert choose(cases, 3.0) == "cheap"
     assert choose([cases[0], standing("dear", 1.0, cost=5.0, drawn=True)], 10.0) == "cheap"
+
+
+def test_what_tells_most_is_asked_only_when_the_lot_has_been_looked_at():
+    cases = [standing("new"), standing("known", 1.0), standing("dear", cost=9.0)]
+    assert looks([*cases, standing("lot", drawn=True)], 5.0) == {}
+    assert looks([*cases, standing("lot", 1.0, drawn=True)], 5.0) == {"new": 1.0}
+    assert looks([*cases, standing("lot", cost=8.0, drawn=True)], 5.0) == {"new": 1.0}, "there is no time for it"
 
 
 def test_a_lot_is_drawn_only_where_not_all_can_be_looked_at():

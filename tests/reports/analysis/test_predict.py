@@ -1,10 +1,12 @@
 """`dlhw predict`: what was not measured, marked as such, everywhere; and held against what was."""
 
 import json
+from functools import partial
 
 import pytest
 from typer.testing import CliRunner
 
+from bench.prediction import evaluate
 from reports.cli import app
 from reports.results import frames, tables
 from tests.support import grid
@@ -16,6 +18,22 @@ architecture = "resnet18"
 mode = "inference"
 precision = ["fp32", "fp16"]
 batch_size = [1, 2, 4, 8, 16, 32, 64]
+"""
+
+NET = """
+from suites.architectures import build
+net = lambda: build("lenet")
+"""
+OWN = """
+[architectures."counted:net"]
+input_shape = [1, 28, 28]
+[architectures."counted:none"]
+input_shape = [1, 28, 28]
+
+[[sweep]]
+architecture = ["counted:net", "counted:none"]
+mode = "inference"
+batch_size = [8, 64]
 """
 
 
@@ -87,7 +105,23 @@ def test_no_analysis_takes_it_for_a_measurement(folder, predicted):
     assert line.loc[line["id"] == case_id, "median_seconds"].isna().all()
 
 
-def test_evaluating_tells_error_and_coverage(folder):
+def test_a_net_of_ones_own_that_was_never_measured_is_predicted_by_its_counted_work(folder, monkeypatch):
+    (folder / "counted.py").write_text(NET)
+    (folder / "own.toml").write_text(OWN)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    found = {row["id"]: row["prediction"] for row in json.loads(run(folder / "r.json", "--suite", folder / "own.toml",
+                                                                    "--json"))}  # fmt: skip
+    own = [found[f"counted:net@1x28x28-inference-b{size}-fp32-contiguous-eager-cpu-t2"] for size in (8, 64)]
+    lenet = real("lenet-inference-b64-fp32-contiguous-eager-cpu-t2")
+    assert own[0]["median_seconds"] < own[1]["median_seconds"]
+    assert own[1]["low"] < lenet < own[1]["high"]
+    assert found["counted:none@1x28x28-inference-b8-fp32-contiguous-eager-cpu-t2"]["reason"].startswith(
+        "the work of counted:none in inference was not counted: "
+    )
+
+
+def test_evaluating_tells_error_and_coverage(folder, monkeypatch):
+    monkeypatch.setattr(evaluate, "curve", partial(evaluate.curve, shares=[0.15], repeats=3))
     scores = json.loads(run(folder / "r.json", "--evaluate", "--json"))
     ours = next(score for score in scores if score["what"] == "15%" and score["method"] == "chosen cases, our model")
     assert ours["median_error"] < 0.1
