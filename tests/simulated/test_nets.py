@@ -1,4 +1,4 @@
-"""What bounds each of the seven nets, as `dlhw explain` and the page say it, on a device where the formula says the same.
+"""What bounds each of the seven nets, by `dlhw explain` and the page, on a device where the formula says what does.
 
 The nets are computed, and checked against fp64; time is virtual.
 """

@@ -36,7 +36,7 @@ print(json.dumps([found, compared["product"]]))
 @pytest.fixture(scope="module")
 def swept(simulator):
     devices = ({}, {"broken": "allocate"}, {"broken": "synchronise"}, {"broken": "describe"})
-    return simulator.sweep("broken", ONE, *devices)
+    return simulator.sweep("broken", ONE, *devices, clock="virtual")
 
 
 def case(index):
