@@ -206,9 +206,16 @@ def _override(path: Path, data: Mapping[str, Any], axes: Mapping[str, list[int |
     for kind, known, blocks in (("sweep", AXES, sweeps), ("micro", MICRO_AXES, micros)):
         redefined = {axis: values for axis, values in axes.items() if axis in known and axis not in SELECTING}
         for number, block in enumerate(blocks):
-            block.update({} if (kind, number) in left_out else redefined)
+            wanted = redefined
+            if kind == "micro" and "device" in axes:
+                wanted = redefined | {"device": _of_kind(block, axes["device"])}
+                left_out |= set() if wanted["device"] else {(kind, number)}
+            block.update({} if (kind, number) in left_out else wanted)
             if "size" in redefined:
                 block.pop("follows_device", None)
+    if "device" in axes and len(left_out) == len(sweeps) + len(micros):
+        asked = ",".join(map(str, axes["device"]))
+        raise DlhwError(f"--axis device={asked}: nothing in {path} is for such devices")
     return frozenset(left_out)
 
 
@@ -223,6 +230,15 @@ def _choose(block: dict[str, Any], chosen: Mapping[str, list[int | str]]) -> boo
         found[axis] = kept if isinstance(present, list) else kept[0]
     block.update(found)
     return True
+
+
+def _of_kind(block: Mapping[str, Any], devices: Sequence[int | str]) -> list[int | str]:
+    """Those of `devices` that a block is for: one for the CPU, or for accelerators, has sizes that suit no others."""
+    own = block.get("device")
+    if own not in {"cpu", "accelerator"}:
+        return list(devices)
+    return [own if device == "all" else device for device in devices
+            if device in {"all", own} or (device == "cpu") == (own == "cpu")]  # fmt: skip
 
 
 def _find(name_or_file: str) -> Path:

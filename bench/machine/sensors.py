@@ -46,11 +46,14 @@ class Watch(Protocol):
 
 
 def watch_for(device: Mapping[str, Any], now: Callable[[], float] = time.monotonic) -> Watch:
-    """The watcher of a device that `bench.worker.environment` described."""
+    """The watcher of a device that `bench.worker.environment` described.
+
+    Whether NVML knows an accelerator is for NVML to say, by the UUID that torch has for it: no other kind's is its.
+    """
     if device["name"] == "cpu":
         zones = rapl.zones()
         return Nothing(zones.reason) if zones.reason else RaplWatch(zones.value, now)
-    if not device["name"].startswith("cuda") or not device.get("uuid"):
+    if not device.get("uuid"):
         return Nothing(f"no sensors are known for {device['name']}")
     gpu = nvml.gpu_of(device["uuid"])
     return Nothing(gpu.reason) if gpu.reason else GpuWatch(gpu.value, now)
@@ -58,7 +61,7 @@ def watch_for(device: Mapping[str, Any], now: Callable[[], float] = time.monoton
 
 def facts_of(device: Mapping[str, Any]) -> dict[str, Any]:
     """What the driver adds to a device that `bench.worker.environment` described: nothing without one."""
-    if not device["name"].startswith("cuda") or not device.get("uuid"):
+    if not device.get("uuid"):
         return {}
     gpu = nvml.gpu_of(device["uuid"])
     values, reasons = nvml.split(gpu.value.facts() if not gpu.reason else {"gpu": gpu})

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench.records.curves import ratio
-from bench.records.points import Curve, Sentence, scaled, times
+from bench.records.points import Curve, Point, Sentence, scaled, times
 from suites import units
 
 QUEUE_FULL = 3.0
@@ -35,15 +35,27 @@ def launch(curve: Curve) -> Sentence | None:
 
 
 def queue(curve: Curve) -> Sentence | None:
-    """The number of launches after which one waits; what one costs is least where the clock's part in it is."""
+    """After how many launches one waits; what one costs is least where the clock's part in it is."""
     points = curve.select()
     first = min(point.value.value for point in points)
-    full = next((point.size for point in points if point.value.value > QUEUE_FULL * first), None)
+    waiting = [point for point in points if point.value.value > QUEUE_FULL * first]
+    full = _room(waiting) if waiting else None
     most = points[-1].size
     depth = (
         f"waits once about {full:.0f} are in the queue" if full else f"ran {most:.0f} launches ahead without waiting"
     )
     return f"the host {depth}; a launch costs it {units.seconds(first)} before", {"launches": full, "seconds": first}
+
+
+def _room(waiting: list[Point]) -> float:
+    """How many launches a queue holds: so many less than the most that were made as kernels ended meanwhile.
+
+    What a kernel takes is the slope of the two longest series; of a single one that waited its length is all there is.
+    """
+    *_, before, last = (waiting[0], *waiting)
+    seconds = last.size * last.value.value
+    slope = (seconds - before.size * before.value.value) / max(1.0, last.size - before.size)
+    return float(round(last.size - seconds / slope)) if slope > 0 else last.size
 
 
 def overlap(curve: Curve) -> Sentence | None:

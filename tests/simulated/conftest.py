@@ -33,34 +33,45 @@ class Simulator:
     def __init__(self, cache, shared):
         self._cache, self._shared = cache, shared
 
-    def environment(self, *devices):
-        """That of a process with such devices: each a dictionary with keys of `device.DEFAULTS`."""
+    def environment(self, *devices, clock=""):
+        """That of a process with such devices: each a dictionary with keys of `device.DEFAULTS`.
+
+        Args:
+            clock: `virtual` where the host's clock is the simulation's, and nothing disturbs it.
+        """
         return {
             **os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, device.AUTOLOAD))), "COLUMNS": "200",
-            "DLHW_SIM": json.dumps(devices), "DLHW_SIM_CACHE": str(self._cache),
+            "DLHW_SIM": json.dumps(devices), "DLHW_SIM_CACHE": str(self._cache), "DLHW_SIM_CLOCK": clock,
         }  # fmt: skip
 
-    def facts(self, code, *devices, name="", variables=None):
+    def facts(self, code, *devices, name="", variables=None, clock=""):
         """What `code` prints as the last line, as JSON; run once a test run if it has a name."""
         if name:
-            return once(self._shared, name, lambda _: self.facts(code, *devices, variables=variables))
+            return once(self._shared, name, lambda _: self.facts(code, *devices, variables=variables, clock=clock))
+        environment = self.environment(*devices, clock=clock) | (variables or {})
         done = subprocess.run(
-            [sys.executable, "-P", "-c", code], env=self.environment(*devices) | (variables or {}), text=True,
+            [sys.executable, "-P", "-c", code], env=environment, text=True,
             capture_output=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
-    def sweep(self, name, suite, *devices):
-        """What a sweep finds, run once a test run."""
-        return Results(**once(self._shared, name, lambda folder: self._sweep(folder, suite, devices)))
+    def sweep(self, name, suite, *devices, options=(), clock="", variables=None):
+        """What a sweep finds, run once a test run.
 
-    def _sweep(self, folder, suite, devices):
+        Args:
+            suite: the blocks of one, or the name of one of dlhw's own.
+        """
+        environment = self.environment(*devices, clock=clock) | (variables or {})
+        return Results(**once(self._shared, name, lambda folder: self._sweep(folder, suite, options, environment)))
+
+    def _sweep(self, folder, suite, options, environment):
         path = folder / "suite.toml"
         path.write_text(BUDGET + suite)
+        chosen = path if "[[" in suite else suite
         done = subprocess.run(
-            Runner(folder).command("--benchmark-json=results.json", suite=path), cwd=folder, text=True,
-            env=self.environment(*devices), capture_output=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
+            Runner(folder).command("--benchmark-json=results.json", *options, suite=chosen), cwd=folder, text=True,
+            env=environment, capture_output=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return {"data": json.loads((folder / "results.json").read_text()), "output": done.stdout}

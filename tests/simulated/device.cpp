@@ -3,7 +3,8 @@
 // Its memory is the host's, its operators are the CPU's, and its clock is virtual: every operator adds
 // max(FLOPs / peak, bytes / bandwidth) + latency to the queue of its stream. Events take the queue's time, and whoever
 // synchronises sleeps until the host's clock has reached it. So the host sees an asynchronous device, results are real,
-// and what a correct measurement must find can be computed beforehand.
+// and what a correct measurement must find can be computed beforehand. With DLHW_SIM_CLOCK=virtual the host's clock is
+// virtual as well: nothing sleeps, and only launches, waiting and synchronising take the host's time.
 //
 //   1 devices, queues, costs    4 streams and events     7 operators by hand
 //   2 memory                    5 random numbers         8 all other operators
@@ -31,9 +32,11 @@
 #include <torch/library.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -63,13 +66,18 @@ struct Truth {
   double seed;             // of what follows
   double jitter, spike_share, spike_seconds;  // a share of each operator's time; now and then a longer one
   double throttle_after, throttle;  // from so many busy seconds on, everything takes so many times as long
+  double launch, synchronise;       // seconds of the host: of each launch, and of asking whether all is done
+  double depth;                     // launches that a queue holds, the one that runs included; 0: any number
+  double streams;                   // 1: streams work beside one another; 0: one after the other
+  double hollow;                    // memory of so many bytes or more has no content, and is not computed with; 0: all has
 };
 
 constexpr double PAGEABLE = 0.5;  // the link's share that memory reaches which is not pinned
 
 struct Queue {
-  double time = 0;   // when the last operator ends, by the host's clock
-  bool idle = true;  // somebody has waited for it since
+  double time = 0;          // when the last operator ends, by the host's clock
+  bool idle = true;         // somebody has waited for it since
+  std::deque<double> ends;  // of its last operators, where it holds only so many
 };
 
 struct Logged {
@@ -81,6 +89,7 @@ struct Logged {
 struct Activity {
   double busy, slowed;  // of all work so far, queued work too; and while throttled
   double ends;          // when the queue is empty, by the host's clock
+  double now;           // by the host's clock where that is virtual, else 0
 };
 
 struct SimDevice {
@@ -99,14 +108,25 @@ bool logging = false;
 thread_local DeviceIndex current = 0;
 thread_local std::map<DeviceIndex, StreamId> current_stream;
 
+bool virtual_clock = false;
+std::atomic<double> virtual_now{1};
+
 double now() {
+  if (virtual_clock) return virtual_now;
   timespec at;
   clock_gettime(CLOCK_MONOTONIC, &at);  // what Python's perf_counter reads
   return at.tv_sec + at.tv_nsec * 1e-9;
 }
 
+void set_clock(double time) {
+  std::lock_guard<std::recursive_mutex> lock(mutex);
+  virtual_now = std::max(virtual_now.load(), time);
+  for (size_t index = 0; activities && index < devices.size(); ++index) activities[index].now = virtual_now;
+}
+
 // Sleeps, but for the end: sleeping overshoots by more than a short operator takes.
 void wait_until(double time) {
+  if (virtual_clock) return set_clock(time);
   constexpr double awake = 2e-4;
   for (double left; (left = time - now()) > 0;) {
     if (left <= awake) {
@@ -129,12 +149,16 @@ StreamId stream_of(DeviceIndex index) {
   return found == current_stream.end() ? 0 : found->second;
 }
 
-Queue& queue_of(DeviceIndex index, StreamId stream) { return device_of(index).queues.at(stream); }
+Queue& queue_of(DeviceIndex index, StreamId stream) {
+  SimDevice& device = device_of(index);
+  return device.queues.at(device.truth.streams > 0 ? stream : 0);
+}
 
 // What follows an idle queue begins at the host's present; from then on durations only add, so that what events tell is
-// an exact sum, however slowly this process computes the results.
+// an exact sum, however slowly this process computes the results. A host whose time is virtual takes none for that: its
+// device waits for it where launches take longer than what is launched.
 void begin(Queue& queue, double issued) {
-  if (queue.idle) queue.time = std::max(queue.time, issued);
+  if (queue.idle || virtual_clock) queue.time = std::max(queue.time, issued);
   queue.idle = false;
 }
 
@@ -151,7 +175,19 @@ double disturbed(SimDevice& device, double seconds) {
   return std::max(seconds, 0.0);
 }
 
+// When the current queue has room for one more; what has ended by `issued` is not in it any more.
+double room(DeviceIndex index, double issued) {
+  std::lock_guard<std::recursive_mutex> lock(mutex);
+  const auto depth = static_cast<size_t>(device_of(index).truth.depth);
+  auto& ends = queue_of(index, stream_of(index)).ends;
+  while (!ends.empty() && ends.front() <= issued) ends.pop_front();
+  return depth == 0 || ends.size() < depth ? issued : ends[ends.size() - depth];
+}
+
+// The host waits for room in the queue, and is then held up by the launch; the device may begin when it is made.
 void enqueue(DeviceIndex index, const std::string& name, double flops, double bytes, double seconds, double issued) {
+  issued = room(index, issued) + device_of(index).truth.launch;
+  wait_until(issued);
   std::lock_guard<std::recursive_mutex> lock(mutex);
   SimDevice& device = device_of(index);
   const bool slowed = throttled(device);
@@ -159,6 +195,7 @@ void enqueue(DeviceIndex index, const std::string& name, double flops, double by
   Queue& queue = queue_of(index, stream_of(index));
   begin(queue, issued);
   queue.time += seconds;
+  if (device.truth.depth > 0) queue.ends.push_back(queue.time);
   device.operators += 1;
   device.flops += flops;
   device.bytes += bytes;
@@ -213,6 +250,30 @@ struct Block {
   c10::Storage adopted;
 };
 
+// Whether memory of that size has no content: it is an address and nothing else, however large, and takes no time.
+bool is_hollow(DeviceIndex index, double bytes) {
+  const double least = device_of(index).truth.hollow;
+  return least > 0 && bytes >= least;
+}
+
+void* reserve(DeviceIndex index, size_t bytes) {
+  void* data = nullptr;
+  if (is_hollow(index, bytes)) {
+    data = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    TORCH_CHECK(data != MAP_FAILED, "the host has no addresses left");
+  } else {
+    TORCH_CHECK(bytes == 0 || posix_memalign(&data, 64, bytes) == 0, "the host is out of memory");
+  }
+  return data;
+}
+
+void give_back(DeviceIndex index, size_t bytes, void* data) {
+  if (data && is_hollow(index, bytes))
+    munmap(data, bytes);
+  else
+    std::free(data);
+}
+
 void account(DeviceIndex index, int64_t bytes) {
   std::lock_guard<std::recursive_mutex> lock(mutex);
   SimDevice& device = device_of(index);
@@ -231,7 +292,7 @@ void account(DeviceIndex index, int64_t bytes) {
 void release(void* context) {
   auto* block = static_cast<Block*>(context);
   account(block->device, -block->bytes);
-  std::free(block->own);
+  give_back(block->device, block->bytes, block->own);
   delete block;
 }
 
@@ -245,7 +306,7 @@ c10::DataPtr data_ptr(DeviceIndex index, int64_t bytes, void* own, c10::Storage 
   try {
     account(index, bytes);
   } catch (...) {
-    std::free(own);
+    give_back(index, bytes, own);
     throw;
   }
   return {data, block.release(), &release, place};
@@ -253,9 +314,7 @@ c10::DataPtr data_ptr(DeviceIndex index, int64_t bytes, void* own, c10::Storage 
 
 struct Allocator final : c10::DeviceAllocator {
   c10::DataPtr allocate(size_t bytes) override {
-    void* own = nullptr;
-    TORCH_CHECK(bytes == 0 || posix_memalign(&own, 64, bytes) == 0, "the host is out of memory");
-    return data_ptr(current, bytes, own, {});
+    return data_ptr(current, bytes, reserve(current, bytes), {});
   }
   c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
   void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
@@ -371,6 +430,7 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   void synchronizeDevice(DeviceIndex index) const override {
     touch();
     for (size_t stream = 0; stream < device_of(index).queues.size(); ++stream) wait_for(index, stream);
+    wait_until(now() + device_of(index).truth.synchronise);
   }
 
   void record(void** event, const c10::Stream& stream, DeviceIndex, c10::EventFlag) const override {
@@ -430,7 +490,8 @@ at::Generator host_generator(const at::Generator& given) {
 void resize_storage(c10::StorageImpl* storage, size_t bytes) {
   const c10::DeviceGuard guard(storage->device());
   c10::DataPtr grown = allocator.allocate(bytes);
-  if (storage->data()) std::memcpy(grown.get(), storage->data(), std::min(bytes, storage->nbytes()));
+  if (storage->data() && !is_hollow(storage->device().index(), bytes))
+    std::memcpy(grown.get(), storage->data(), std::min(bytes, storage->nbytes()));
   storage->set_data_ptr_noswap(std::move(grown));
   storage->set_nbytes(bytes);
 }
@@ -482,6 +543,17 @@ at::Tensor host_view(const at::Tensor& tensor) {
   return view;
 }
 
+bool is_hollow(const at::Tensor& tensor) {
+  return tensor.device().type() == SIM && is_hollow(tensor.device().index(), tensor.storage().nbytes());
+}
+
+// The same shape without any content.
+at::Tensor shape_of(const at::Tensor& tensor) {
+  auto shape = at::empty_strided(tensor.sizes(), tensor.strides(), tensor.options().device(c10::DeviceType::Meta));
+  if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) shape.unsafeGetTensorImpl()->set_wrapped_number(true);
+  return shape;
+}
+
 // A tensor of the device over `storage`, of the shape of `like`.
 at::Tensor device_tensor(c10::Storage storage, const at::Tensor& like) {
   auto made = at::detail::make_tensor<c10::TensorImpl>(std::move(storage), KEYS, like.dtype());
@@ -489,13 +561,19 @@ at::Tensor device_tensor(c10::Storage storage, const at::Tensor& like) {
   return made;
 }
 
-// What the CPU has made becomes the device's, and counts as the device's memory from now on.
+// What the CPU has made becomes the device's, and counts as the device's memory from now on; what nobody has made, but
+// only its shape, is memory without content, or of zeros where it is small.
 at::Tensor adopt(const at::Tensor& made, DeviceIndex index) {
   const size_t bytes = made.storage().nbytes();
+  c10::DataPtr data;
+  if (made.is_meta()) {
+    data = data_ptr(index, bytes, reserve(index, bytes), {});
+    if (!is_hollow(index, bytes)) std::memset(data.get(), 0, bytes);
+  } else {
+    data = data_ptr(index, bytes, nullptr, made.storage());
+  }
   return device_tensor(
-      c10::Storage(c10::Storage::use_byte_size_t(), bytes, data_ptr(index, bytes, nullptr, made.storage()), &allocator,
-                   /*resizable=*/true),
-      made);
+      c10::Storage(c10::Storage::use_byte_size_t(), bytes, std::move(data), &allocator, /*resizable=*/true), made);
 }
 
 at::Tensor empty(
@@ -523,7 +601,7 @@ at::Tensor copy_from(const at::Tensor& self, const at::Tensor& to, bool non_bloc
   touch();
   const double issued = now();
   const bool from_device = self.device().type() == SIM, to_device = to.device().type() == SIM;
-  {
+  if (!is_hollow(self) && !is_hollow(to)) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     at::Tensor target = to_device ? host_view(to) : to;
     target.copy_(from_device ? host_view(self) : self);
@@ -561,6 +639,7 @@ at::Tensor copy_from_and_resize(const at::Tensor& self, const at::Tensor& to) {
 }
 
 at::Scalar local_scalar(const at::Tensor& self) {
+  TORCH_CHECK(!is_hollow(self), "there are no values in memory without content");
   wait_for_current(self.device().index());
   const at::AutoDispatchBelowADInplaceOrView guard;
   return at::_local_scalar_dense(host_view(self));
@@ -627,13 +706,14 @@ class Call {
     const auto given = torch::jit::last(*stack_, schema_.arguments().size());
     for (const auto& value : given) find_device(value);
     if (index_ < 0) index_ = current;
+    for (const auto& value : given) hollow_ |= is_hollow(value);
     work_ = arithmetic(name_, given);
     const size_t first = stack_->size() - schema_.arguments().size();
     for (size_t number = 0; number < schema_.arguments().size(); ++number)
       to_host((*stack_)[first + number], schema_.arguments()[number]);
     {
       const at::AutoDispatchBelowADInplaceOrView guard;
-      op.redispatchBoxed(DispatchKeySet(DispatchKey::CPU), stack_);
+      op.redispatchBoxed(DispatchKeySet(hollow_ ? DispatchKey::Meta : DispatchKey::CPU), stack_);
     }
     for (auto& [view, original] : views_) take_new_shape(view, original);
     const size_t results = stack_->size() - schema_.returns().size();
@@ -652,6 +732,14 @@ class Call {
     }
   }
 
+  static bool is_hollow(const c10::IValue& value) {
+    if (value.isTensor()) return value.toTensor().defined() && ::is_hollow(value.toTensor());
+    if (!value.isTensorList() && !value.isOptionalTensorList()) return false;
+    for (const c10::IValue& each : value.toListRef())
+      if (is_hollow(each)) return true;
+    return false;
+  }
+
   void to_host(c10::IValue& value, const c10::Argument& argument) {
     const bool written = argument.alias_info() && argument.alias_info()->isWrite();
     const double times = written && !argument.is_out() ? 2 : 1;  // changed in place: read and written
@@ -668,7 +756,7 @@ class Call {
         list.push_back(each.isNone() ? std::nullopt : std::optional<at::Tensor>(seen(each.toTensor(), times)));
       value = list;
     } else if (value.isDevice() && value.toDevice().type() == SIM) {
-      value = c10::Device(c10::DeviceType::CPU);
+      value = c10::Device(hollow_ ? c10::DeviceType::Meta : c10::DeviceType::CPU);
     } else if (value.isGenerator()) {
       value = host_generator(value.toGenerator());
     } else if (value.isNone() && takes_generator(argument)) {
@@ -693,7 +781,7 @@ class Call {
     TORCH_CHECK(tensor.device().index() == index_, "Expected all tensors to be on the same device, but found sim:",
                 int(index_), " and ", tensor.device(), " (", name_, ")");
     bytes_ += times * tensor.nbytes();
-    views_.emplace_back(host_view(tensor), tensor);
+    views_.emplace_back(hollow_ ? shape_of(tensor) : host_view(tensor), tensor);
     return views_.back().first;
   }
 
@@ -701,6 +789,7 @@ class Call {
   static void take_new_shape(const at::Tensor& view, const at::Tensor& original) {
     if (view.sizes() == original.sizes()) return;
     original.resize_(view.sizes());
+    if (view.is_meta()) return;
     const at::AutoDispatchBelowADInplaceOrView guard;
     host_view(original).copy_(view);
   }
@@ -719,14 +808,18 @@ class Call {
     returns_tensors_ = true;
     if (!result.defined()) return result;
     outputs_ += work_.for_each_output ? result.numel() : 0;
-    const void* data = result.storage().data();
     for (const auto& [view, original] : views_) {
       if (view.is_same(result)) return original;
-      if (data != nullptr && view.storage().data() == data) return device_tensor(original.storage(), result);
+      if (same_memory(view, result)) return device_tensor(original.storage(), result);
     }
     makes_ = true;
     bytes_ += result.nbytes();
     return adopt(result, index_);
+  }
+
+  static bool same_memory(const at::Tensor& one, const at::Tensor& other) {
+    if (one.is_meta()) return one.storage().unsafeGetStorageImpl() == other.storage().unsafeGetStorageImpl();
+    return other.storage().data() != nullptr && one.storage().data() == other.storage().data();
   }
 
   void launch(double issued) {
@@ -748,7 +841,7 @@ class Call {
   Arithmetic work_;
   DeviceIndex index_ = -1;
   double bytes_ = 0, outputs_ = 0;
-  bool writes_ = false, makes_ = false, returns_tensors_ = false;
+  bool writes_ = false, makes_ = false, returns_tensors_ = false, hollow_ = false;
 };
 
 void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) { Call(op, stack).run(op); }
@@ -807,7 +900,8 @@ TORCH_LIBRARY_IMPL(aten, AutocastPrivateUse1, m) {
 extern "C" {
 
 // Once, before anything else asks for a device.
-void sim_begin() {
+void sim_begin(bool with_virtual_clock) {
+  virtual_clock = with_virtual_clock;
   c10::SetAllocator(SIM, &allocator);
   at::RegisterPrivateUse1HooksInterface(new Hooks);
   pthread_atfork(nullptr, nullptr, in_child);
@@ -829,8 +923,17 @@ bool sim_publish(const char* path) {
   close(file);
   if (shared == MAP_FAILED) return false;
   activities = static_cast<Activity*>(shared);
+  if (virtual_clock) set_clock(virtual_now);
   return true;
 }
+
+// The host's clock; one that is virtual goes on a little whenever it is read, for somebody may wait for it to go on.
+double sim_now() {
+  if (virtual_clock) set_clock(virtual_now + 1e-8);
+  return now();
+}
+
+void sim_sleep(double seconds) { wait_until(now() + seconds); }
 
 // operators, flops, bytes, seconds, bytes over the link, allocated bytes, their peak
 void sim_counters(int index, double* into) {

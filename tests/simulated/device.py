@@ -2,7 +2,8 @@
 
 `import torch` calls `register` in every process that has the folder `autoload` on its PYTHONPATH; `DLHW_SIM` says in
 JSON what the devices are: a list of one object a device, its keys those of `DEFAULTS`; `DLHW_SIM_ACTIVITY` names a file
-that tells the driver's library in `driver.c` what they do. Never for the process that runs
+that tells the driver's library in `driver.c` what they do. With `DLHW_SIM_CLOCK=virtual` the host's clock is the
+simulation's as well, and the host does nothing but launch and wait (`quiet_host`). Never for the process that runs
 the tests: a device is registered once a process, and then is the process's accelerator.
 """
 
@@ -15,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -24,8 +26,9 @@ FLAGS = ("-std=c++20", "-O1", "-fPIC", "-shared")
 DEFAULTS = {
     "fp32": 1e9, "half": 4e9, "bandwidth": 1e9, "link": 2.5e8, "latency": 2e-5, "memory": 2**28, "broken": "",
     "seed": 0, "jitter": 0, "spike_share": 0, "spike_seconds": 0, "throttle_after": 0, "throttle": 1,
+    "launch": 0, "synchronise": 0, "depth": 0, "streams": 1, "hollow": 0,
 }  # fmt: skip
-"""In the order of `Truth` in device.cpp: FLOP/s, bytes/s, seconds, bytes."""
+"""In the order of `Truth` in device.cpp, which says what each is: FLOP/s, bytes/s, seconds, bytes."""
 BROKEN = {"": 0, "allocate": 1, "synchronise": 2, "describe": 3, "bare": 4}
 """What fails: `describe` raises, `bare` has no `get_device_properties` at all."""
 COUNTERS = ("operators", "flops", "bytes", "seconds", "copied", "allocated", "peak")
@@ -73,7 +76,8 @@ def register():
     _library.sim_entry.restype = ctypes.c_char_p
     _library.sim_in_bad_fork.restype = ctypes.c_bool
     _library.sim_seed.argtypes = (ctypes.c_int, ctypes.c_uint64)
-    _library.sim_begin()
+    virtual = os.environ.get("DLHW_SIM_CLOCK") == "virtual"
+    _library.sim_begin(virtual)
     for truth in truths():
         numbers = [float(value) if name != "broken" else BROKEN[value] for name, value in truth.items()]
         _library.sim_add((ctypes.c_double * len(numbers))(*numbers))
@@ -81,9 +85,20 @@ def register():
         _library.sim_publish.restype = ctypes.c_bool
         if not _library.sim_publish(path.encode()):
             raise OSError(f"{path}: cannot be shared")
+    if virtual:
+        quiet_host()
     torch.utils.rename_privateuse1_backend("sim")
     torch._register_device_module("sim", module(torch))
     torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
+
+
+def quiet_host():
+    """The host of a simulation: its clock is the simulation's, and nobody else runs on it."""
+    from bench.machine import host
+
+    _library.sim_now.restype = ctypes.c_double
+    time.perf_counter = _library.sim_now
+    host.moment = lambda of_cores=None: host.Moment(time.perf_counter(), own_seconds=0.0, own_switches=0)
 
 
 def module(torch):
@@ -99,7 +114,7 @@ def module(torch):
     sim.manual_seed = seed_all
     sim.get_amp_supported_dtype = lambda: [torch.float16, torch.bfloat16]
     sim.device = torch.accelerator.device_index
-    sim.counters, sim.operators = counters, operators
+    sim.counters, sim.operators, sim.sleep = counters, operators, sleep
     if not any(truth["broken"] == "bare" for truth in truths()):
         sim.get_device_properties = properties
     sys.modules["torch.sim"] = sim
@@ -117,7 +132,20 @@ def properties(index):
     truth = truths()[index]
     if truth["broken"] == "describe":
         raise OSError(f"sim:{index} does not say what it is")
-    return types.SimpleNamespace(name=f"Simulated {truth['fp32']:.3g} FLOP/s", total_memory=truth["memory"])
+    found = types.SimpleNamespace(name=f"Simulated {truth['fp32']:.3g} FLOP/s", total_memory=truth["memory"])
+    if os.environ.get("DLHW_SIM_ACTIVITY"):
+        found.uuid = uuid(index)
+    return found
+
+
+def uuid(index):
+    """What the driver's library in `driver.c` knows a device by."""
+    return f"{index:08x}-0000-0000-0000-000000000000"
+
+
+def sleep(seconds):
+    """The host does nothing for so long, by its clock."""
+    _library.sim_sleep(ctypes.c_double(seconds))
 
 
 def counters(index):

@@ -1,6 +1,6 @@
 """What the driver's library tells of simulated devices that work: run where torch has them, and the loader the library.
 
-Power is 50 W, and 300 W while a device works (driver.c).
+Power is 50 W, and 300 W while a device works (driver.c). All time is the simulation's.
 """
 
 import contextlib
@@ -11,18 +11,14 @@ import torch
 
 from bench.machine import nvml, sensors
 from bench.machine.nvml import Gpu
+from bench.worker import environment
 
 SIZE = 512
 """Of a square product: one of them is a step, on one image."""
 
 
-def device(index):
-    """As `bench.worker.environment` describes a GPU that CUDA counts so."""
-    return {"name": f"cuda:{index}", "uuid": f"GPU-{index:08x}-0000-0000-0000-000000000000"}
-
-
 def by_index():
-    """A mistake: the handle is asked for by CUDA's number, but the driver counts otherwise."""
+    """A mistake: the handle is asked for by torch's number, but the driver counts otherwise."""
 
     def gpu_of(uuid):
         ready = nvml.initialised()
@@ -38,16 +34,16 @@ def watched(index, seconds, *, rest=0.0, fault=contextlib.nullcontext):
     out = torch.empty_like(left)
     torch.accelerator.synchronize()
     with fault():
-        watch = sensors.watch_for(device(index))
+        watch = sensors.watch_for(environment.devices()[1 + index], time.perf_counter)
         before = torch.sim.counters(index)["seconds"]
         watch.phase("energy")
-        end, steps = time.monotonic() + seconds, 0
-        while time.monotonic() < end:
+        end, steps = time.perf_counter() + seconds, 0
+        while time.perf_counter() < end:
             torch.mm(left, left, out=out)
             steps += 1
             watch.tick()
             torch.accelerator.synchronize()
-        time.sleep(rest)
+        torch.sim.sleep(rest)
         watch.phase("reporting")
         busy = torch.sim.counters(index)["seconds"] - before
         found = watch.summary(steps, None)

@@ -1,9 +1,15 @@
-"""Energy and slowdowns, by a driver's library whose figures follow from what the simulated devices do."""
+"""Energy and slowdowns, by a driver's library whose figures follow from what the simulated devices do.
+
+Mostly in virtual time; at last `dlhw run` itself, whose controller watches from outside, by a clock on the wall.
+"""
 
 import subprocess
+import sys
 
 import pytest
 
+from reports.results import frames
+from tests.simulated.conftest import BUDGET
 from tests.simulated.device import compiler
 from tests.support.runner import ROOT
 
@@ -23,15 +29,21 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def told(simulator, tmp_path_factory):
-    """Case -> what the sensors say of it."""
+def driver(simulator, tmp_path_factory):
+    """The variables by which a process finds the driver's library, and the devices tell it what they do."""
     folder = tmp_path_factory.mktemp("driver")
     name = "libnvidia-ml.so.1"
     source = ROOT / "tests" / "simulated" / "driver.c"
     command = [compiler(), "-x", "c", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", str(folder / name), str(source)]
     subprocess.run(command, check=True)
-    variables = {"LD_LIBRARY_PATH": str(folder), "DLHW_SIM_ACTIVITY": str(folder / "activity")}
-    return simulator.facts(CODE, SLOW, SLOW, THROTTLED, name="energy", variables=variables)
+    return lambda name: {"LD_LIBRARY_PATH": str(folder), "DLHW_SIM_ACTIVITY": str(folder / name)}
+
+
+@pytest.fixture(scope="module")
+def told(simulator, driver):
+    """Case -> what the sensors say of it."""
+    variables = driver("told")
+    return simulator.facts(CODE, SLOW, SLOW, THROTTLED, name="energy", variables=variables, clock="virtual")
 
 
 def joules(found):
@@ -85,3 +97,64 @@ def test_a_throttle_in_the_middle_has_its_share(told):
 
 def test_without_one_there_is_none(told):
     assert told["works"]["throttle_reasons"] == {}
+
+
+NET = {"fp32": 2e8, "latency": 1e-5, "throttle_after": 5.0, "throttle": 1.5}
+IMAGES = 32
+CASE = f"lenet-inference-b{IMAGES}-fp32-contiguous-eager-sim:0-t1"
+SUITE = f"""
+[[sweep]]
+architecture = "lenet"
+mode = "inference"
+batch_size = {IMAGES}
+device = "sim:0"
+threads = 1
+measure = {{ energy_seconds = 5.5 }}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(simulator, driver, tmp_path_factory):
+    """What `dlhw run` found of a net on a device that slows down in the middle of the energy window."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "suite.toml").write_text(BUDGET + SUITE)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "dlhw", "run", "--suite", "suite.toml", "--benchmark-json=results.json"],
+        cwd=folder, env=simulator.environment(NET) | driver("run"), text=True, capture_output=True, timeout=300,
+        stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = frames.results(folder / "results.json").records
+    (row,) = frames.tabulate([frames.results(folder / "results.json")]).to_dict("records")
+    return record, row
+
+
+def slowed_steps(record):
+    """How many of the window's steps were: each adds half a step to it."""
+    step, sensors = row_seconds(record), record.sensors
+    return (sensors["window_seconds"] / step - sensors["window_steps"]) / (NET["throttle"] - 1)
+
+
+def row_seconds(record):
+    """Of a step that was not slowed down: the samples were all taken before."""
+    return sorted(record.seconds)[len(record.seconds) // 2]
+
+
+def test_a_nets_joules_an_image_are_the_formulas(run):
+    """300 W, and for as long as the formula says."""
+    record, row = run
+    steps, slowed = record.sensors["window_steps"], slowed_steps(record)
+    mean = row_seconds(record) * (1 + (NET["throttle"] - 1) * slowed / steps)
+    assert row["joules_per_image"] == pytest.approx(MOST_WATTS * mean / IMAGES, rel=0.02)
+    assert row["idle_power_watts"] == IDLE_WATTS
+    assert row["above_idle_joules_per_image"] == pytest.approx((MOST_WATTS - IDLE_WATTS) * mean / IMAGES, rel=0.02)
+
+
+def test_a_nets_throttle_has_its_share_and_is_told(run):
+    record, _ = run
+    slowed = slowed_steps(record)
+    assert 0.2 < slowed / record.sensors["window_steps"] < 0.8
+    share = record.sensors["throttle_reasons"]["thermal slowdown"]
+    seconds = slowed * NET["throttle"] * row_seconds(record)
+    assert share == pytest.approx(seconds / record.sensors["window_seconds"], rel=0.05)
+    assert any(f"slowed down for {100 * share:.0f}% of the time" in reason for reason in record.sampling.noisy)

@@ -17,7 +17,7 @@ print(json.dumps([found, predicted({CASE!r})]))
 @pytest.fixture(scope="module")
 def told(simulator):
     """What the case seems to take with each mistake, and what it takes."""
-    return simulator.facts(CODE, *DEVICES, name="faults")
+    return simulator.facts(CODE, *DEVICES, name="faults", clock="virtual")
 
 
 def wrong(found, truth):

@@ -74,7 +74,7 @@ def entries(simulator, tmp_path_factory):
     for name, width in WIDTHS.items():
         (folder / name).mkdir()
         (folder / name / "mine.py").write_text(NET.replace("WIDTH", str(width)))
-    told = simulator.facts(f"FOLDER = {str(folder)!r}\n{CODE}", TRUTH, name="gate")
+    told = simulator.facts(f"FOLDER = {str(folder)!r}\n{CODE}", TRUTH, name="gate", clock="virtual")
     numbers = Counter()
     found = []
     for control, injected, pair in told:

@@ -9,15 +9,10 @@ mode = "inference"
 device = ["sim", "sim:1", "sim:2", "sim:3"]
 threads = 1
 """
-DESCRIBED = """
-import json
-from bench.worker import environment
-print(json.dumps(environment.devices()))
-"""
 EACH = """
 import json, os, torch
 from unittest import mock
-from bench.worker import probe
+from bench.worker import environment, probe
 from bench.worker.events import Events
 from bench.worker.timing.clock import clock_for
 
@@ -29,14 +24,14 @@ for name in ("sim:1", "sim:0", "sim:2"):
 left, right = torch.randn(2, 256, 256, device="sim:1")
 with mock.patch.object(probe, "_workloads", return_value={"product": lambda: left @ right}):
     compared = probe.instrument(Events(os.open(os.devnull, os.O_WRONLY)), "sim:1", 2)
-print(json.dumps([found, compared["product"]]))
+print(json.dumps([found, compared["product"], environment.devices()]))
 """
 
 
 @pytest.fixture(scope="module")
 def swept(simulator):
     devices = ({}, {"broken": "allocate"}, {"broken": "synchronise"}, {"broken": "describe"})
-    return simulator.sweep("broken", ONE, *devices)
+    return simulator.sweep("broken", ONE, *devices, clock="virtual")
 
 
 def case(index):
@@ -58,16 +53,19 @@ def test_what_is_wrong_with_the_others_is_told(swept, reason):
     assert reason in swept.output
 
 
-def test_a_device_that_torch_cannot_describe_is_there(simulator):
-    _, first, second = simulator.facts(DESCRIBED, {"broken": "bare"}, {"broken": "allocate"})
-    assert (first["name"], first["model"], first["reason"]) == ("sim:0", None, None)
-    assert second["reason"] == "sim:1 has no memory left that works"
-
-
 @pytest.fixture(scope="module")
 def each(simulator):
-    """What the clocks of three devices tell of one product, and both instruments of another on the second."""
-    return simulator.facts(EACH, {"fp32": 1e9}, {"fp32": 2e9}, {"fp32": 5e8}, name="each")
+    """What the clocks of three devices tell of one product, both instruments of another on the second, and what is told
+    of the devices, of which torch knows no properties, and the last of which has no memory.
+    """
+    devices = ({"fp32": 1e9, "broken": "bare"}, {"fp32": 2e9}, {"fp32": 5e8}, {"broken": "allocate"})
+    return simulator.facts(EACH, *devices, name="each")
+
+
+def test_a_device_that_torch_cannot_describe_is_there(each):
+    _, first, *_, last = each[2]
+    assert (first["name"], first["model"], first["reason"]) == ("sim:0", None, None)
+    assert last["reason"] == "sim:3 has no memory left that works"
 
 
 def test_each_of_several_devices_is_measured_on_its_own(each):
@@ -77,6 +75,6 @@ def test_each_of_several_devices_is_measured_on_its_own(each):
 
 
 def test_torchs_own_timer_waits_for_the_device_that_is_examined(each):
-    _, compared = each
+    _, compared, _ = each
     assert compared["ours_seconds"] == pytest.approx([2 * 256**3 / 2e9 + 2e-5] * 2, rel=1e-3)
     assert min(compared["theirs_seconds"]) > 0.9 * min(compared["ours_seconds"])

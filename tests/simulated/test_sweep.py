@@ -33,6 +33,16 @@ mode = "training"
 batch_size = {list(BATCHES)}
 device = "sim:1"
 threads = 1
+
+[[sweep]]
+architecture = "lenet"
+mode = "inference"
+batch_size = 2
+compile_mode = ["eager", "cuda-graph"]
+cudnn_benchmark = ["off", "on"]
+power_limit = ["default", 300]
+device = ["cpu", "sim:0"]
+threads = 1
 """
 PREDICTED = """
 import json
@@ -102,3 +112,25 @@ def test_memory_ends_the_batches_where_it_has_to(swept, predicted):
     assert [(case["status"], case["reason"].partition(" of this")[0]) for case in later] == [
         ("skipped", f"batch {BATCHES[len(fits)]}")
     ] * (len(BATCHES) - len(fits) - 1)
+
+
+def test_an_axis_that_a_device_lacks_is_not_swept_or_has_its_reason(swept):
+    """cuDNN's search is on no device here; a case without it is measured once."""
+    lenet = "lenet-inference-b2-fp32-contiguous"
+    assert {case: outcome["reason"] for case, outcome in swept.others.items() if lenet in case} == {
+        f"{lenet}-cuda-graph-cpu-t1": "cpu has no CUDA graphs",
+        f"{lenet}-cuda-graph-sim:0-t1": "sim:0 has no CUDA graphs",
+        **{
+            f"{lenet}-{mode}-sim:0-t1-300W": reason
+            for mode, reason in {
+                "cuda-graph": "sim:0 has no CUDA graphs",
+                "eager": "the power limit of sim:0 is not to be had: NVIDIA's driver lets root set it, of whole GPUs "
+                "whose model has such a limit",
+            }.items()
+        },
+    }
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim:0"])
+def test_the_search_of_algorithms_is_recorded_as_read_back(swept, device):
+    assert swept.info(name(mode="inference", device=device))["backends"]["cudnn.benchmark"] is False

@@ -406,3 +406,21 @@ def test_a_suite_compiles_where_a_variant_is_compiled(load):
     assert not load(BLOCKS).compiles
     assert not load(fusion + '"eager"').compiles
     assert load(fusion + '["eager", "compiled"]').compiles
+
+
+def test_a_block_for_one_kind_of_device_is_not_measured_on_the_other(load):
+    """Its sizes would suit nobody: on the CPU, products that fill a GPU; on a GPU, those that a CPU is done with."""
+    blocks = "".join(
+        f'[[micro]]\noperation = "matmul"\nsize = "{size}x{size}x{size}"\ndevice = "{kind}"\n'
+        for kind, size in (("cpu", 64), ("accelerator", 4096))
+    )
+    asked = {
+        device: {(case.size[0], case.device) for case in load(blocks, f"device={device}").cases(ONE_GPU)}
+        for device in ("cpu", "cuda", "cpu,cuda:0", "all")
+    }
+    assert asked == {
+        "cpu": {(64, "cpu")}, "cuda": {(4096, "cuda:0")}, "cpu,cuda:0": {(64, "cpu"), (4096, "cuda:0")},
+        "all": {(64, "cpu"), (4096, "cuda:0")},
+    }  # fmt: skip
+    with pytest.raises(DlhwError, match=r"--axis device=cuda: nothing in .* is for such devices"):
+        load(blocks.partition("[[micro]]\n")[2].partition("[[micro]]")[0].join(["[[micro]]\n", ""]), "device=cuda")

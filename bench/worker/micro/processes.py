@@ -41,6 +41,7 @@ class Followed:
     """A clock whose steps other ranks take too: they are told how many."""
 
     steps_ahead = 0
+    alone = False
 
     def __init__(self, clock: Clock, tell: Callable[[int], None]) -> None:
         self.clock, self.tell = clock, tell
@@ -195,7 +196,14 @@ def _end(child: int) -> None:
 
 
 def scaling(order: Order) -> Elsewhere:
-    """Data-parallel training of a net by torchrun: so many processes, each with as many images."""
+    """Data-parallel training of a net by torchrun: so many processes, each with as many images.
+
+    Raises:
+        Unsuitable: torch has no library that adds up the gradients of such devices.
+    """
+    kind = order.case.device.partition(":")[0]
+    if kind != "cpu":
+        backend_of(kind)
     folder = Path(order.closing.enter_context(tempfile.TemporaryDirectory(prefix="dlhw-")))
 
     def measure(device: str, budget: Budget, limit_seconds: float) -> Measured:

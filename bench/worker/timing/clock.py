@@ -20,6 +20,8 @@ class Clock(Protocol):
     """What taking one sample adds to it."""
     steps_ahead: int
     """Steps that `samples` takes besides those it times."""
+    alone: bool
+    """Whether something comes before each step that is not timed, and may take longer than the step."""
 
     def now(self) -> float:
         """Host time, for budgets."""
@@ -43,6 +45,7 @@ class HostClock:
 
     def __init__(self, before: Callable[[], None] | None = None) -> None:
         self._before = before
+        self.alone = before is not None
         self.overhead_seconds = 0.0 if before else max(COLD_READING_SECONDS, _reading_cost())
 
     def now(self) -> float:
@@ -85,6 +88,7 @@ class AcceleratorClock:
         self._new_event = new_event
         self._synchronise = synchronise
         self._before = before
+        self.alone = before is not None
         # An event resolves about half a microsecond (cudaEventElapsedTime); two bound a sample.
         self.overhead_seconds = 0.0 if before else 1e-6
 
@@ -142,6 +146,7 @@ class EnqueueClock:
 
     name = "perf_counter around the call"
     steps_ahead = 0
+    alone = False
 
     def __init__(self, synchronise: Callable[[], None], *, alone: bool = False) -> None:
         self._synchronise = synchronise

@@ -26,11 +26,16 @@ LATENCY_STEPS = 50
 
 @dataclass(frozen=True)
 class WarmUp:
-    """How warm-up went: steps until now, whether two windows agreed, and the last window's median."""
+    """How warm-up went: steps until now, whether two windows agreed, and the last window's median.
+
+    Attributes:
+        every_seconds: from one step to the next, where something that is not timed comes before each; else 0.
+    """
 
     steps: int
     steady: bool
     step_seconds: float
+    every_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def sample(step: Step, clock: Clock, budget: Budget, limit_seconds: float = math
     state = warm_up(step, clock, budget.warmup_seconds)
     require_time(state.step_seconds, min(FEWEST_SAMPLES, budget.min_samples), limit_seconds - (clock.now() - begin))
     steps_per_sample = calibrate(state.step_seconds, clock.overhead_seconds)
-    block = max(1, math.floor(BLOCK_SECONDS / (state.step_seconds * steps_per_sample)))
+    block = max(1, math.floor(BLOCK_SECONDS / max(state.step_seconds * steps_per_sample, state.every_seconds)))
     seconds: list[float] = []
     start = clock.now()
     reason = ""
@@ -79,13 +84,14 @@ def warm_up(step: Step, clock: Clock, limit_seconds: float) -> WarmUp:
     previous = max(shortest, *clock.samples(step, 1, 1))
     steps = 1
     while True:
-        window = max(1, math.floor(WINDOW_SECONDS / previous))
+        every = (clock.now() - start) / steps if clock.alone else 0.0
+        window = max(1, math.floor(WINDOW_SECONDS / max(previous, every)))
         median = max(shortest, statistics.median(clock.samples(step, 1, window)))
         steps += window
         if abs(median - previous) <= STEADY * previous:
-            return WarmUp(steps, True, median)
+            return WarmUp(steps, True, median, every)
         if clock.now() - start >= limit_seconds:
-            return WarmUp(steps, False, median)
+            return WarmUp(steps, False, median, every)
         previous = median
 
 

@@ -281,10 +281,16 @@ def test_without_a_driver_there_is_a_reason():
 
 
 @pytest.mark.parametrize(
-    "device", [{"name": "mps:0"}, {"name": "xpu:0", "uuid": "x"}, {"name": "cuda:0", "uuid": None}]
+    "device", [{"name": "mps:0"}, {"name": "xpu:0", "uuid": None}, {"name": "cuda:0", "uuid": None}]
 )
 def test_a_device_without_sensors_says_so(device):
     assert sensors.watch_for(device).summary(None, None)["reason"] == f"no sensors are known for {device['name']}"
+
+
+def test_the_driver_says_which_devices_are_its_by_their_uuids(driver):
+    assert isinstance(sensors.watch_for({"name": "sim:0", "uuid": "GPU-aaaa"}), sensors.GpuWatch)
+    found = sensors.watch_for({"name": "xpu:0", "uuid": "GPU-zzzz"}).summary(None, None)
+    assert found == {"source": None, "energy_joules": None, "reason": "nvmlDeviceGetHandleByUUID: Not Found"}
 
 
 @pytest.fixture

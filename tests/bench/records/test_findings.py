@@ -161,6 +161,13 @@ def test_a_queue_is_full_or_not(last, text):
     assert said(*[micro(f"queue-{n}-fp32-cuda:0-t1", value, **TIME) for n, value in curve]) == [f"queue cuda:0: {text}"]
 
 
+def test_how_much_a_queue_holds_is_told_by_the_launches_that_waited():
+    """Kernels of 100 us behind launches of 4: a queue of 1000 lets 2048 launches take as long as 1048 kernels."""
+    curve = [(256, 4e-6), (1024, 6.3e-6), (2048, 1048e-4 / 2048), (4096, 3096e-4 / 4096)]
+    (found,) = findings([micro(f"queue-{n}-fp32-cuda:0-t1", value, **TIME) for n, value in curve], {})
+    assert found.figures["launches"] == 1000
+
+
 def test_what_overlaps_is_hidden():
     times = {"compute": 3e-3, "copy": 2e-3, "both": 3.5e-3}
     records = [micro(f"overlap-{v}-64-fp32-cuda:0-t1", value, **TIME) for v, value in times.items()]

@@ -188,7 +188,7 @@ def test_torchruns_report_becomes_a_line(output, reason):
 
 
 class Clock:
-    name, overhead_seconds, steps_ahead = "fake", 0.0, 1
+    name, overhead_seconds, steps_ahead, alone = "fake", 0.0, 1, False
 
     def samples(self, step, steps_per_sample, count):
         for _ in range(steps_per_sample * count + self.steps_ahead):

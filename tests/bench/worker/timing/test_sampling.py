@@ -20,8 +20,9 @@ class FakeClock:
 
     name = "fake"
 
-    def __init__(self, durations, overhead_seconds=0.0):
-        self.overhead_seconds = overhead_seconds
+    def __init__(self, durations, overhead_seconds=0.0, before_seconds=0.0):
+        self.overhead_seconds, self._before_seconds = overhead_seconds, before_seconds
+        self.alone = before_seconds > 0
         self.time, self.steps = 0.0, 0
         self._durations = itertools.cycle(durations)
 
@@ -35,6 +36,7 @@ class FakeClock:
     def samples(self, step, steps_per_sample, count):
         seconds = []
         for _ in range(count):
+            self.time += self._before_seconds
             start = self.time
             for _ in range(steps_per_sample):
                 step()
@@ -157,3 +159,11 @@ def test_a_slow_step_has_as_many_samples_as_its_time_limit_lets_it(limit_seconds
 def test_too_few_samples_are_never_precise():
     assert stop_reason([1.0] * 5, 0.9, Budget(min_samples=1)) == ""
     assert stop_reason([1.0] * 5, 1.0, Budget(min_samples=1)) == "max_seconds"
+
+
+def test_what_comes_before_each_step_is_not_waited_for_as_often_as_short_steps_fill_a_window():
+    """A second before each step: a window and a block are then one step, not thirty and twenty."""
+    clock = FakeClock([FAST], before_seconds=SECOND)
+    found = sample(clock.step, clock, Budget(min_samples=3, min_seconds=0, max_seconds=60, warmup_seconds=0))
+    assert found.warm_up == WarmUp(2, True, FAST, every_seconds=SECOND + FAST)
+    assert found.seconds == (FAST,) * 6
