@@ -51,16 +51,17 @@ class Simulator:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
-    def sweep(self, name, suite, *devices):
+    def sweep(self, name, suite, *devices, variables=None):
         """What a sweep finds, run once a test run."""
-        return Results(**once(self._shared, name, lambda folder: self._sweep(folder, suite, devices)))
+        return Results(**once(self._shared, name, lambda folder: self._sweep(folder, suite, devices, variables or {})))
 
-    def _sweep(self, folder, suite, devices):
+    def _sweep(self, folder, suite, devices, variables):
         path = folder / "suite.toml"
         path.write_text(BUDGET + suite)
         done = subprocess.run(
             Runner(folder).command("--benchmark-json=results.json", suite=path), cwd=folder, text=True,
-            env=self.environment(*devices), capture_output=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
+            env=self.environment(*devices) | variables, capture_output=True, timeout=300, stdin=subprocess.DEVNULL,
+            check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return {"data": json.loads((folder / "results.json").read_text()), "output": done.stdout}

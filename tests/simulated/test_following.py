@@ -55,6 +55,13 @@ operation = "all_reduce"
 size = ["2x4096", "4x4096"]
 device = ["sim:0", "sim:1"]
 threads = 1
+
+[[micro]]
+operation = "scaling"
+variant = "lenet"
+size = "2x4"
+device = "sim:0"
+threads = 1
 """
 LENET = "lenet-inference-b1-fp32-contiguous"
 
@@ -86,7 +93,7 @@ def test_an_axis_that_a_device_lacks_is_not_swept_or_has_its_reason(swept):
     assert {case for case in swept.measured if "lenet" in case} == {
         f"{LENET}-eager-cpu-t1", f"{LENET}-eager-sim:0-t1",
     }  # fmt: skip
-    assert {case: outcome["reason"] for case, outcome in swept.others.items() if "lenet" in case} == {
+    assert {case: outcome["reason"] for case, outcome in swept.others.items() if case.startswith(LENET)} == {
         f"{LENET}-cuda-graph-cpu-t1": "cpu has no CUDA graphs",
         f"{LENET}-cuda-graph-sim:0-t1": "sim:0 has no CUDA graphs",
         **{
@@ -121,9 +128,14 @@ def test_two_products_at_once_are_said_to_take_what_they_take(swept):
 
 
 def test_ranks_are_measured_once_and_need_a_library(swept):
-    reasons = {case: outcome["reason"] for case, outcome in swept.others.items() if "all_reduce" in case}
+    """None is started to find that out."""
+    reasons = {
+        case: outcome["reason"] for case, outcome in swept.others.items() if case.startswith(("all_reduce", "scaling"))
+    }
+    lacks = "torch has no library that adds up tensors of sim over processes"
     assert reasons == {
-        "all_reduce-2x4096-fp32-sim:0-t1": "torch has no library that adds up tensors of sim over processes",
+        "all_reduce-2x4096-fp32-sim:0-t1": lacks,
+        "scaling-lenet-2x4-fp32-sim:0-t1": lacks,
         "all_reduce-4x4096-fp32-sim:0-t1": "4 processes of 1 threads asked for, but there is room for 2",
         **{
             f"all_reduce-{count}x4096-fp32-sim:1-t1": "ranks take sim:0 and those after it: measured once, as sim:0's"
