@@ -31,7 +31,7 @@ class Simulator:
     """
 
     def __init__(self, cache, shared):
-        self._cache, self._shared = cache, shared
+        self._cache, self.shared = cache, shared
 
     def environment(self, *devices):
         """That of a process with such devices: each a dictionary with keys of `device.DEFAULTS`."""
@@ -43,7 +43,7 @@ class Simulator:
     def facts(self, code, *devices, name="", variables=None):
         """What `code` prints as the last line, as JSON; run once a test run if it has a name."""
         if name:
-            return once(self._shared, name, lambda _: self.facts(code, *devices, variables=variables))
+            return once(self.shared, name, lambda _: self.facts(code, *devices, variables=variables))
         done = subprocess.run(
             [sys.executable, "-P", "-c", code], env=self.environment(*devices) | (variables or {}), text=True,
             capture_output=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
@@ -53,7 +53,7 @@ class Simulator:
 
     def sweep(self, name, suite, *devices, variables=None):
         """What a sweep finds, run once a test run."""
-        return Results(**once(self._shared, name, lambda folder: self._sweep(folder, suite, devices, variables or {})))
+        return Results(**once(self.shared, name, lambda folder: self._sweep(folder, suite, devices, variables or {})))
 
     def _sweep(self, folder, suite, devices, variables):
         path = folder / "suite.toml"
