@@ -29,7 +29,8 @@ for name in ("sim:1", "sim:0", "sim:2"):
 left, right = torch.randn(2, 256, 256, device="sim:1")
 with mock.patch.object(probe, "_workloads", return_value={"product": lambda: left @ right}):
     compared = probe.instrument(Events(os.open(os.devnull, os.O_WRONLY)), "sim:1", 2)
-print(json.dumps([found, compared["product"]]))
+quiet = Events(os.open(os.devnull, os.O_WRONLY))
+print(json.dumps([found, compared["product"], probe.known_allocation(quiet, "sim:1")]))
 """
 
 
@@ -67,7 +68,7 @@ def test_a_device_that_torch_cannot_describe_is_there(simulator):
 @pytest.fixture(scope="module")
 def each(simulator):
     """What the clocks of three devices tell of one product, and both instruments of another on the second."""
-    return simulator.facts(EACH, {"fp32": 1e9}, {"fp32": 2e9}, {"fp32": 5e8}, name="each")
+    return simulator.facts(EACH, {"fp32": 1e9}, {"fp32": 2e9, "memory": 2**29}, {"fp32": 5e8}, name="each")
 
 
 def test_each_of_several_devices_is_measured_on_its_own(each):
@@ -77,6 +78,11 @@ def test_each_of_several_devices_is_measured_on_its_own(each):
 
 
 def test_torchs_own_timer_waits_for_the_device_that_is_examined(each):
-    _, compared = each
+    _, compared, _ = each
     assert compared["ours_seconds"] == pytest.approx([2 * 256**3 / 2e9 + 2e-5] * 2, rel=1e-3)
     assert min(compared["theirs_seconds"]) > 0.9 * min(compared["ours_seconds"])
+
+
+def test_doctor_sees_a_known_allocation_to_the_byte(each):
+    *_, known = each
+    assert known == {"expected_bytes": 2**28, "seen_bytes": 2**28, "source": "torch's allocator"}
