@@ -18,7 +18,7 @@ LONGEST_FIRST = (
     "test_micro", "test_rates", "test_gate", "test_commands", "test_energy",
     "test_plugin", "test_interleave", "test_options", "test_layers", "test_examine", "test_judge", "test_page",
     "test_flow", "test_selftest", "test_device", "test_hardware_run", "test_packaging", "test_processes", "test_house",
-    "test_several",
+    "test_several", "test_two_devices",
 )  # fmt: skip
 """Files that take more than a few seconds: where two run side by side, the short ones are to come last."""
 

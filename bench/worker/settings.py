@@ -80,6 +80,11 @@ def _set_precisions(values: Mapping[str, str]) -> None:
         backend.fp32_precision = values[name]
 
 
+def precisions_of(label: str) -> dict[str, str]:
+    """How each of them has to compute under a case's precision."""
+    return {name: "tf32" if label == "tf32" and name.startswith("cu") else "ieee" for name in fp32_backends()}
+
+
 def _attention_kernels() -> tuple[bool, ...]:
     kernels: Any = torch.backends.cuda
     return (
@@ -192,6 +197,12 @@ def problem(wanted: Mapping[str, Any]) -> str:
     if tracers := active_tracers():
         return f"{', '.join(tracers)} is active in the measuring process, and makes it slower"
     return ""
+
+
+def belied(label: str) -> str:
+    """Which backends compute fp32 otherwise than a case's precision says, for people; empty where none does."""
+    now, wanted = _precisions(), precisions_of(label)
+    return "" if now == wanted else _difference("fp32 precision", now, wanted)
 
 
 def told(names: list[str], wanted: Mapping[str, Any]) -> str:

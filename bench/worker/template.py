@@ -16,6 +16,7 @@ import select
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -39,6 +40,8 @@ def main() -> None:
     parser.add_argument("--preload", nargs="*", default=[])
     parser.add_argument("--scratch", type=Path, help="a folder to remove when stdin ends, however the controller ended")
     options = parser.parse_args()
+    if not options.fork:
+        _end_with_controller()
     del sys.argv[1:]  # a net that reads its arguments when it is imported is not to find ours
     for module in (*PRELOAD, *(FORK_PRELOAD if options.fork else ()), *options.preload):
         importlib.import_module(module)
@@ -82,6 +85,21 @@ def _serve_in_child(events: Events, request: Mapping[str, Any], scratch: Path) -
         shutil.rmtree(scratch, ignore_errors=True)
         sys.exit(1)
     events.emit(Event.EXITED, pid=child, status=os.waitstatus_to_exitcode(status))
+
+
+def _end_with_controller() -> None:
+    """What measures by itself cannot watch its stdin, as a template does for its child: a thread sleeps meanwhile.
+
+    The kernel's signal would come at the end of the thread that started this process, which is one of a pool.
+    """
+    if hasattr(os, "pidfd_open"):
+        threading.Thread(target=_wait_and_end, args=(os.pidfd_open(os.getppid()),), daemon=True).start()
+
+
+def _wait_and_end(controller: int) -> None:
+    select.select([controller], [], [])
+    _kill_group(os.getpid())
+    os._exit(1)
 
 
 def _end(status: int) -> NoReturn:

@@ -31,7 +31,7 @@ class Simulator:
     """
 
     def __init__(self, cache, shared):
-        self._cache, self._shared = cache, shared
+        self._cache, self.shared = cache, shared
 
     def environment(self, *devices, clock=""):
         """That of a process with such devices: each a dictionary with keys of `device.DEFAULTS`.
@@ -47,7 +47,7 @@ class Simulator:
     def facts(self, code, *devices, name="", variables=None, clock=""):
         """What `code` prints as the last line, as JSON; run once a test run if it has a name."""
         if name:
-            return once(self._shared, name, lambda _: self.facts(code, *devices, variables=variables, clock=clock))
+            return once(self.shared, name, lambda _: self.facts(code, *devices, variables=variables, clock=clock))
         environment = self.environment(*devices, clock=clock) | (variables or {})
         done = subprocess.run(
             [sys.executable, "-P", "-c", code], env=environment, text=True,
@@ -63,7 +63,7 @@ class Simulator:
             suite: the blocks of one, or the name of one of dlhw's own.
         """
         environment = self.environment(*devices, clock=clock) | (variables or {})
-        return Results(**once(self._shared, name, lambda folder: self._sweep(folder, suite, options, environment)))
+        return Results(**once(self.shared, name, lambda folder: self._sweep(folder, suite, options, environment)))
 
     def _sweep(self, folder, suite, options, environment):
         path = folder / "suite.toml"

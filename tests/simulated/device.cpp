@@ -70,6 +70,7 @@ struct Truth {
   double depth;                     // launches that a queue holds, the one that runs included; 0: any number
   double streams;                   // 1: streams work beside one another; 0: one after the other
   double hollow;                    // memory of so many bytes or more has no content, and is not computed with; 0: all has
+  double tf32;  // FLOP/s of fp32 operands where torch's switches let them be rounded to TF32; 0: it knows none
 };
 
 constexpr double PAGEABLE = 0.5;  // the link's share that memory reaches which is not pinned
@@ -395,6 +396,7 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   DeviceIndex deviceCount() const noexcept override { return static_cast<DeviceIndex>(devices.size()); }
   c10::Device getDevice() const override { return {SIM, current}; }
   void setDevice(c10::Device device) const override {
+    touch();  // as cudaSetDevice does
     device_of(device.index());
     current = device.index();
   }
@@ -662,7 +664,21 @@ at::Tensor& set_storage(
 struct Arithmetic {
   double flops = 0;
   bool for_each_output = false, half = false;
+  size_t first = 0, last = 0;  // the operands among the arguments
 };
+
+// Whether operands are rounded to TF32: by torch's switches for NVIDIA's GPUs.
+bool rounds(const std::string& name) {
+  const bool convolves = name.rfind("aten::convolution", 0) == 0;
+  const auto op = convolves ? at::Float32Op::CONV : at::Float32Op::MATMUL;
+  return at::globalContext().float32Precision(at::Float32Backend::CUDA, op) == at::Float32Precision::TF32;
+}
+
+// To ten bits after the point, to the nearest.
+at::Tensor rounded(const at::Tensor& operand) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return operand.clone().view(at::kInt).add_(1 << 12).bitwise_and_(~((1 << 13) - 1)).view(at::kFloat);
+}
 
 double conv_flops(const at::Tensor& output, const at::Tensor& input, const at::Tensor& weight, bool transposed) {
   const double each = 2.0 * weight.numel() / weight.size(0);
@@ -675,6 +691,7 @@ Arithmetic arithmetic(const std::string& name, c10::ArrayRef<c10::IValue> given)
     const at::Tensor &left = given[first].toTensor(), &right = given[first + 1].toTensor();
     found.flops = 2.0 * left.numel() * right.size(-1);
     found.half = left.itemsize() == 2;
+    found.first = first, found.last = first + 1;
   };
   if (name == "aten::mm" || name == "aten::bmm") product(0);
   if (name == "aten::addmm" || name == "aten::baddbmm") product(1);
@@ -683,6 +700,7 @@ Arithmetic arithmetic(const std::string& name, c10::ArrayRef<c10::IValue> given)
     found.for_each_output = !given[6].toBool();
     found.flops = 2.0 * weight.numel() / weight.size(0) * (found.for_each_output ? 1 : input.numel());
     found.half = input.itemsize() == 2;
+    found.last = 1;
   }
   if (name == "aten::convolution_backward") {
     const auto mask = given[10].toBoolList();
@@ -690,6 +708,7 @@ Arithmetic arithmetic(const std::string& name, c10::ArrayRef<c10::IValue> given)
     const double forward = conv_flops(output, given[1].toTensor(), given[2].toTensor(), given[7].toBool());
     found.flops = forward * (mask[0] + mask[1]);
     found.half = output.itemsize() == 2;
+    found.last = 2;
   }
   return found;
 }
@@ -711,6 +730,7 @@ class Call {
     const size_t first = stack_->size() - schema_.arguments().size();
     for (size_t number = 0; number < schema_.arguments().size(); ++number)
       to_host((*stack_)[first + number], schema_.arguments()[number]);
+    round_operands(first);
     {
       const at::AutoDispatchBelowADInplaceOrView guard;
       op.redispatchBoxed(DispatchKeySet(hollow_ ? DispatchKey::Meta : DispatchKey::CPU), stack_);
@@ -762,6 +782,13 @@ class Call {
     } else if (value.isNone() && takes_generator(argument)) {
       value = host_generator(default_generator(index_));
     }
+  }
+
+  void round_operands(size_t first) {
+    if (work_.flops == 0 || device_of(index_).truth.tf32 == 0 || !rounds(name_)) return;
+    tf32_ = (*stack_)[first + work_.first].toTensor().scalar_type() == at::kFloat;
+    for (size_t number = work_.first; tf32_ && number <= work_.last; ++number)
+      (*stack_)[first + number] = rounded((*stack_)[first + number].toTensor());
   }
 
   static bool takes_generator(const c10::Argument& argument) {
@@ -827,7 +854,8 @@ class Call {
     if (is_view) return;
     const Truth& truth = device_of(index_).truth;
     const double flops = work_.flops * (work_.for_each_output ? outputs_ : 1);
-    const double seconds = std::max(flops / (work_.half ? truth.half : truth.fp32), bytes_ / truth.bandwidth);
+    const double peak = work_.half ? truth.half : tf32_ ? truth.tf32 : truth.fp32;
+    const double seconds = std::max(flops / peak, bytes_ / truth.bandwidth);
     enqueue(index_, name_, flops, bytes_, seconds + truth.latency, issued);
     // The host cannot know a value, or how many numbers there are, before the device has found out.
     const bool asks = !returns_tensors_ && !writes_;
@@ -841,7 +869,7 @@ class Call {
   Arithmetic work_;
   DeviceIndex index_ = -1;
   double bytes_ = 0, outputs_ = 0;
-  bool writes_ = false, makes_ = false, returns_tensors_ = false, hollow_ = false;
+  bool writes_ = false, makes_ = false, returns_tensors_ = false, hollow_ = false, tf32_ = false;
 };
 
 void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) { Call(op, stack).run(op); }

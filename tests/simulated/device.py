@@ -26,9 +26,11 @@ FLAGS = ("-std=c++20", "-O1", "-fPIC", "-shared")
 DEFAULTS = {
     "fp32": 1e9, "half": 4e9, "bandwidth": 1e9, "link": 2.5e8, "latency": 2e-5, "memory": 2**28, "broken": "",
     "seed": 0, "jitter": 0, "spike_share": 0, "spike_seconds": 0, "throttle_after": 0, "throttle": 1,
-    "launch": 0, "synchronise": 0, "depth": 0, "streams": 1, "hollow": 0,
+    "launch": 0, "synchronise": 0, "depth": 0, "streams": 1, "hollow": 0, "tf32": 0,
 }  # fmt: skip
 """In the order of `Truth` in device.cpp, which says what each is: FLOP/s, bytes/s, seconds, bytes."""
+COLLECTIVE = "DLHW_SIM_COLLECTIVE"
+"""Set: torch has a library that adds up tensors of these devices over processes."""
 BROKEN = {"": 0, "allocate": 1, "synchronise": 2, "describe": 3, "bare": 4}
 """What fails: `describe` raises, `bare` has no `get_device_properties` at all."""
 COUNTERS = ("operators", "flops", "bytes", "seconds", "copied", "allocated", "peak")
@@ -90,6 +92,10 @@ def register():
     torch.utils.rename_privateuse1_backend("sim")
     torch._register_device_module("sim", module(torch))
     torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
+    if os.environ.get(COLLECTIVE):
+        from tests.simulated.collective import HostCopies
+
+        torch.distributed.Backend.register_backend("hostcopies", HostCopies, devices=["sim"])
 
 
 def quiet_host():

@@ -12,6 +12,7 @@ import torch
 
 from bench.worker import memory
 from bench.worker.events import Events
+from bench.worker.nets import workload
 from bench.worker.nets.measure import Measurer
 from bench.worker.nets.workload import Workload
 from bench.worker.timing import sampling
@@ -20,7 +21,7 @@ from suites.case import Budget, Case
 from tests.simulated.predict import prepared
 
 BUDGET = Budget(precision=0.5, min_samples=3, min_seconds=0.01, max_seconds=0.05, warmup_seconds=0.05)
-_infer = Workload._infer
+_infer, _set_precision = Workload._infer, workload.set_precision
 
 
 def no_synchronising():
@@ -80,11 +81,21 @@ def no_work():
     return mock.patch.object(Workload, "step")
 
 
+def tf32_left_on():
+    """Whatever the label, the switches are on."""
+    return mock.patch.object(workload, "set_precision", side_effect=lambda _: _set_precision("tf32"))
+
+
+def switches_untouched():
+    """They are as torch has them, who lets cuDNN's convolutions round."""
+    return mock.patch.object(workload, "set_precision", return_value={})
+
+
 FAULTS = {
     "none": contextlib.nullcontext, "no synchronising": no_synchronising,
     "an event read too early": an_event_read_too_early, "the peak is not reset": the_peak_is_not_reset,
     "another device's events": another_devices_events, "copies within the step": copies_within_the_step,
-    "a step without its work": no_work,
+    "a step without its work": no_work, "TF32 left on": tf32_left_on, "TF32 as torch has it": switches_untouched,
 }  # fmt: skip
 
 

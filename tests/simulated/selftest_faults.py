@@ -24,32 +24,7 @@ DEVICE = "sim:0"
 MEMORY_BYTES = 2**28
 PRECISIONS = ("fp32", "bf16", "fp16", "amp_bf16", "amp_fp16")
 CASE = Case.parse(f"resnet18-inference-b1-fp32-channels_last-eager-{DEVICE}-t1")
-_samples, _peak, _matmul, _conv2d = (
-    AcceleratorClock.samples, memory.accelerator_peak, torch.matmul, torch.nn.functional.conv2d,
-)  # fmt: skip
-
-
-def rounded_to_tf32(tensor):
-    """To 10 bits after the point, as the matrix units take fp32 operands."""
-    if tensor.dtype is not torch.float32:
-        return tensor
-    bits = tensor.cpu().view(torch.int32)
-    return ((bits + (1 << 12)) & ~((1 << 13) - 1)).view(torch.float32).to(tensor.device)
-
-
-def tf32_left_on():
-    def like(operate):
-        return lambda *operands: operate(*map(rounded_to_tf32, operands))
-
-    @contextlib.contextmanager
-    def both():
-        with (
-            mock.patch.object(torch, "matmul", like(_matmul)),
-            mock.patch.object(selftest.functional, "conv2d", like(_conv2d)),
-        ):
-            yield
-
-    return both()
+_samples, _peak = AcceleratorClock.samples, memory.accelerator_peak
 
 
 def a_label_that_is_not_true():
@@ -86,7 +61,7 @@ FAULTS = {
     "none": contextlib.nullcontext, "no synchronising": faults.no_synchronising,
     "an event read too early": faults.an_event_read_too_early, "a clock that is 5 % off": a_slow_clock,
     "the peak is not reset": faults.the_peak_is_not_reset, "a byte too many": a_byte_too_many,
-    "TF32 left on": tf32_left_on, "bf16 is computed in fp32": a_label_that_is_not_true,
+    "TF32 left on": faults.tf32_left_on, "bf16 is computed in fp32": a_label_that_is_not_true,
     "channels_last is not taken": layouts_are_left, "out of memory by another name": another_error,
 }  # fmt: skip
 CHECKS = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-FIRST = {"fp32": 1e9, "half": 4e9, "bandwidth": 1e9, "link": 1e9, "latency": 2e-5, "memory": 2**26}
-SECOND = FIRST | {"fp32": 2e9, "bandwidth": 2e9, "latency": 1e-5}
+FIRST = {"fp32": 1e9, "tf32": 8e9, "half": 4e9, "bandwidth": 1e9, "link": 1e9, "latency": 2e-5, "memory": 2**26}
+SECOND = FIRST | {"fp32": 2e9, "tf32": 0, "bandwidth": 2e9, "latency": 1e-5}
 FAR = FIRST | {"link": 1e5}
 """A copy to it takes minutes, which nobody waits for."""
 
@@ -22,6 +22,10 @@ def seconds(name, step):
     last.record()
     torch.accelerator.synchronize(name)
     return first.elapsed_time(last) / 1e3
+
+def error(left, right):
+    exact = left.cpu().double() @ right.cpu().double()
+    return float(((left @ right).cpu().double() - exact).norm() / exact.norm())
 
 def trained(net, name):
     net = copy.deepcopy(net).to(name)
@@ -45,6 +49,7 @@ def child(step):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 facts["a child before the device is touched"] = child(lambda: torch.ones(1, device="sim"))
+torch.backends.cudnn.conv.fp32_precision = "ieee"  # torch has it round
 images, labels = torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 2, 1])
 net = nn.Sequential(
     nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, groups=2), nn.GroupNorm(2, 8),
@@ -60,6 +65,10 @@ left, right = torch.randn(2, 64, 64, device="sim:0"), torch.randn(2, 64, 64, dev
 facts["product"] = [seconds(str(pair.device), lambda: pair[0] @ pair[1]) for pair in (left, right)]
 half = left.bfloat16()
 facts["half"] = seconds("sim:0", lambda: half[0] @ half[1])
+torch.backends.cuda.matmul.fp32_precision = "tf32"
+facts["tf32"] = [seconds(str(pair.device), lambda: pair[0] @ pair[1]) for pair in (left, right)]
+facts["tf32 errors"] = [error(*left), error(*right)]
+torch.backends.cuda.matmul.fp32_precision = "ieee"
 facts["addition"] = seconds("sim:0", lambda: left.add_(1))
 with torch.autocast("sim", torch.bfloat16):
     facts["autocast"] = [str((left[0] @ left[1]).dtype), str(torch.softmax(left, 0).dtype)]
@@ -123,8 +132,15 @@ def test_one_seed_is_for_all_devices(facts):
 def test_times_are_those_of_the_formula(facts):
     flops, octets = 2 * 64**3, 64 * 64 * 4
     assert facts["product"] == pytest.approx([flops / 1e9 + 2e-5, flops / 2e9 + 1e-5], rel=1e-3)
+    assert facts["tf32"] == pytest.approx([flops / 8e9 + 2e-5, flops / 2e9 + 1e-5], rel=1e-3)
     assert facts["half"] == pytest.approx(flops / 4e9 + 2e-5, rel=1e-3)
     assert facts["addition"] == pytest.approx(2 * 2 * octets / 1e9 + 2e-5, rel=1e-3)
+
+
+def test_operands_are_rounded_to_tf32_where_the_device_knows_it_and_torch_lets_it(facts):
+    rounded, not_rounded = facts["tf32 errors"]
+    assert 2**-13 < rounded < 2**-11
+    assert not_rounded < 2**-20
 
 
 def test_copies_go_over_the_link(facts):

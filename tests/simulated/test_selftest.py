@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-DEVICE = {"fp32": 1e9, "latency": 2e-4}
+DEVICE = {"fp32": 1e9, "tf32": 4e9, "latency": 2e-4}
 COMMAND = """
 import json, sys
 from pathlib import Path

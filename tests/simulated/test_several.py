@@ -24,7 +24,8 @@ for name in ("sim:1", "sim:0", "sim:2"):
 left, right = torch.randn(2, 256, 256, device="sim:1")
 with mock.patch.object(probe, "_workloads", return_value={"product": lambda: left @ right}):
     compared = probe.instrument(Events(os.open(os.devnull, os.O_WRONLY)), "sim:1", 2)
-print(json.dumps([found, compared["product"], environment.devices()]))
+quiet = Events(os.open(os.devnull, os.O_WRONLY))
+print(json.dumps([found, compared["product"], environment.devices(), probe.known_allocation(quiet, "sim:1")]))
 """
 
 
@@ -58,7 +59,7 @@ def each(simulator):
     """What the clocks of three devices tell of one product, both instruments of another on the second, and what is told
     of the devices, of which torch knows no properties, and the last of which has no memory.
     """
-    devices = ({"fp32": 1e9, "broken": "bare"}, {"fp32": 2e9}, {"fp32": 5e8}, {"broken": "allocate"})
+    devices = ({"fp32": 1e9, "broken": "bare"}, {"fp32": 2e9, "memory": 2**29}, {"fp32": 5e8}, {"broken": "allocate"})
     return simulator.facts(EACH, *devices, name="each")
 
 
@@ -75,6 +76,11 @@ def test_each_of_several_devices_is_measured_on_its_own(each):
 
 
 def test_torchs_own_timer_waits_for_the_device_that_is_examined(each):
-    _, compared, _ = each
+    _, compared, *_ = each
     assert compared["ours_seconds"] == pytest.approx([2 * 256**3 / 2e9 + 2e-5] * 2, rel=1e-3)
     assert min(compared["theirs_seconds"]) > 0.9 * min(compared["ours_seconds"])
+
+
+def test_doctor_sees_a_known_allocation_to_the_byte(each):
+    *_, known = each
+    assert known == {"expected_bytes": 2**28, "seen_bytes": 2**28, "source": "torch's allocator"}

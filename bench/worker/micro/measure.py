@@ -9,13 +9,14 @@ import torch
 
 from bench.machine import host
 from bench.records.record import Outcome, Record, Status, Work
+from bench.worker import settings
 from bench.worker.events import Events
 from bench.worker.micro import accelerator, caches, compute, convergence, loader, memory, processes
 from bench.worker.micro.prepared import Elsewhere, Order, Prepared
 from bench.worker.nets import workload
 from bench.worker.nets.measure import no_garbage_collection, sampling_of
 from suites.case import Budget
-from suites.micro import Micro
+from suites.micro import OPERATIONS, Micro
 
 BUILDERS: Mapping[str, Callable[[Order], Prepared | Elsewhere]] = {
     "memory_latency": memory.memory_latency,
@@ -57,7 +58,7 @@ class MicroMeasurer:
         with contextlib.ExitStack() as closing:
             with phase("building"):
                 torch.set_num_threads(case.threads)
-                if case.device != "cpu":
+                if case.device != "cpu" and not OPERATIONS[case.operation].parallel:  # ranks, forked, set their own
                     torch.accelerator.set_device_index(torch.device(case.device))
                 backends = workload.set_precision(case.precision) | workload.set_cudnn_benchmark("off")
                 prepared = BUILDERS[case.operation](Order(case, self._events, closing, self._data_root))
@@ -68,6 +69,8 @@ class MicroMeasurer:
                 before = host.moment()
                 measured = prepared.measure(case.device, self._budget, self._left_seconds())
                 disturbance = measured.disturbance or host.between(before, host.moment())
+        if problem := settings.belied(case.precision):
+            return self._record(outcome=Outcome(Status.FAILED, problem))
         return self._record(
             outcome=Outcome(Status.MEASURED),
             seconds=measured.samples.seconds,

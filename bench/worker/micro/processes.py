@@ -108,12 +108,15 @@ def backend_of(kind: str) -> str:
     """The library that adds up tensors of such devices, as torch has it: gloo, nccl, xccl, ...
 
     Raises:
-        Unsuitable: torch knows none for them.
+        Unsuitable: torch knows none for them, or was built without it.
     """
     try:
-        return str(distributed.get_default_backend_for_device(kind))
+        backend = str(distributed.get_default_backend_for_device(kind))
     except (ValueError, RuntimeError) as error:
         raise Unsuitable(f"torch has no library that adds up tensors of {kind} over processes") from error
+    if not distributed.is_backend_available(backend):
+        raise Unsuitable(f"torch was built without {backend}, which adds up tensors of {kind} over processes")
+    return backend
 
 
 def join_group(device: str, store: Any, rank: int, processes: int) -> None:
@@ -124,7 +127,7 @@ def join_group(device: str, store: Any, rank: int, processes: int) -> None:
     """
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     kind = device.partition(":")[0]
-    backend = "gloo" if kind == "cpu" else f"cpu:gloo,{kind}:{backend_of(kind)}"
+    backend = "gloo" if kind == "cpu" or processes == 1 else f"cpu:gloo,{kind}:{backend_of(kind)}"
     if kind != "cpu":
         torch.accelerator.set_device_index(torch.device(device))
     distributed.init_process_group(backend, store=store, rank=rank, world_size=processes, timeout=SILENCE_LIMIT)
@@ -198,12 +201,13 @@ def _end(child: int) -> None:
 def scaling(order: Order) -> Elsewhere:
     """Data-parallel training of a net by torchrun: so many processes, each with as many images.
 
+    One process has nobody to add up with, and needs no library for it.
+
     Raises:
         Unsuitable: torch has no library that adds up the gradients of such devices.
     """
-    kind = order.case.device.partition(":")[0]
-    if kind != "cpu":
-        backend_of(kind)
+    if order.case.processes > 1:
+        backend_of(order.case.device.partition(":")[0])
     folder = Path(order.closing.enter_context(tempfile.TemporaryDirectory(prefix="dlhw-")))
 
     def measure(device: str, budget: Budget, limit_seconds: float) -> Measured:

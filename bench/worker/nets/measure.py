@@ -171,7 +171,7 @@ class Measurer:
 
     def _untrue(self) -> str:
         """Which label of the case is not true of the process as it is now; empty where all are."""
-        if problem := settings.problem(self._wanted):
+        if problem := settings.problem(self._wanted) or settings.belied(self._case.precision):
             return problem
         if strange := self._threads - {self._case.threads}:
             return f"the net runs operators with {min(strange)} threads, not {self._case.threads}"

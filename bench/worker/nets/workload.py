@@ -12,7 +12,7 @@ from bench.records.record import Check
 from bench.worker.nets import building, correctness, graphs, inputs
 from bench.worker.nets.inputs import Inputs
 from bench.worker.nets.outputs import Loss, loss_for
-from bench.worker.settings import fp32_backends
+from bench.worker.settings import fp32_backends, precisions_of
 from suites.case import Case, Precision, Toggle
 
 LEARNING_RATE = 1e-5
@@ -257,9 +257,9 @@ def set_precision(precision: Precision) -> dict[str, str]:
     # The older switches first: torch raises where anything reads them and the two ways disagree.
     backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = precision == "tf32"
     backends.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-    found = fp32_backends()
+    found, wanted = fp32_backends(), precisions_of(precision)
     for name, backend in found.items():
-        backend.fp32_precision = "tf32" if precision == "tf32" and name.startswith("cu") else "ieee"
+        backend.fp32_precision = wanted[name]
     return {name: str(backend.fp32_precision) for name, backend in found.items()}
 
 

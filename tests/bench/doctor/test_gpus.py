@@ -1,9 +1,11 @@
 """Doctor's advice on a GPU's settings, by the real pynvml over a driver library that is made here."""
 
+from types import SimpleNamespace
+
 import pynvml
 import pytest
 
-from bench.doctor import gpus
+from bench.doctor import examine, gpus
 from bench.doctor.diagnostics import Verdict
 from bench.machine import nvml
 from tests.bench.machine import test_sensors
@@ -121,3 +123,14 @@ def test_what_the_driver_does_not_tell_and_other_devices_have_no_line(driver, to
     assert told(torch_cuda=None).keys() == {"persistence"}
     assert told(uuid="GPU-dddd") == {}
     assert told(name="xpu:0") == {}
+
+
+def test_what_each_field_of_the_driver_says_is_told(driver):
+    """By the library; the process that would keep the GPU busy is not there to be asked."""
+    asked = []
+    worker = SimpleNamespace(request=lambda *_, **names: asked.append(names) or SimpleNamespace(result=None, pid=1))
+    found = list(examine._sensors(worker, {"name": "cuda:0", "uuid": "GPU-aaaa"}, lambda *_: None))
+    assert asked == [{"name": "energy", "device": "cuda:0", "seconds": examine.ENERGY_SECONDS}]
+    assert [each.name for each in found] == ["energy of cuda:0", "sensors of cuda:0"]
+    answered, of_all = (int(word) for word in found[1].value.split()[:3:2])
+    assert 0 < answered == of_all - len(found[1].facts["reasons"])

@@ -9,6 +9,7 @@ import sys
 import psutil
 import pytest
 import torch
+from torch.utils import _triton
 
 from bench.records.record import fingerprint
 from bench.worker import environment
@@ -202,6 +203,20 @@ def test_a_compiler_that_is_switched_off_is_told_beforehand_for_every_device(mon
     monkeypatch.setenv(name, "1")
     problems = environment._compile_problems()
     assert problems["cpu"] == problems["cuda"] == f"torch.compile is switched off: {name}=1 is in the environment"
+
+
+@pytest.mark.parametrize(
+    ("package", "compiler", "problem"),
+    [
+        (False, "/usr/bin/cc", "torch.compile needs the package triton for GPUs"),
+        (True, None, "torch.compile needs a C compiler for Triton's launchers, and finds none"),
+        (True, "/usr/bin/cc", None),
+    ],
+)
+def test_what_gpus_need_to_compile_is_told_beforehand(monkeypatch, package, compiler, problem):
+    monkeypatch.setattr(_triton, "has_triton_package", lambda: package)
+    monkeypatch.setattr(environment.shutil, "which", lambda name: compiler)
+    assert environment._compile_problems().get("cuda") == problem
 
 
 CACHE = "/sys/devices/system/cpu/cpu0/cache"

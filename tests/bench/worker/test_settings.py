@@ -85,6 +85,17 @@ def test_what_differs_is_told_with_both_values(wanted):
     assert "mkldnn.matmul is bf16, not " in told
 
 
+@pytest.mark.parametrize("label", ["fp32", "tf32", "amp_bf16"])
+def test_a_label_is_held_against_what_the_backends_say(wanted, label):
+    backends = settings.fp32_backends()
+    for name, precision in settings.precisions_of(label).items():
+        backends[name].fp32_precision = precision
+    assert settings.belied(label) == ""
+    backends["cuda.matmul"].fp32_precision = "ieee" if label == "tf32" else "tf32"
+    said = "is ieee, not tf32" if label == "tf32" else "is tf32, not ieee"
+    assert settings.belied(label) == f"fp32 precision: cuda.matmul {said}"
+
+
 def test_what_cannot_be_set_back_is_still_found(wanted):
     assert settings.SETTINGS["inter-op threads"].write is None
     other = {**wanted, "inter-op threads": wanted["inter-op threads"] + 1}

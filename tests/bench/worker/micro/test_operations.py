@@ -233,6 +233,19 @@ def test_a_measured_operation_is_a_record(run):
     assert set(record.cost) == {"building", "sampling"}
 
 
+def test_an_operation_that_is_computed_in_another_precision_is_no_figure(run, monkeypatch):
+    def build(order):
+        torch.backends.cudnn.conv.fp32_precision = "tf32"
+        return prepared.Prepared(lambda: None, "seconds", 1)
+
+    monkeypatch.setattr(measure, "BUILDERS", {"copy": build})
+    record = run("copy-64-fp32-cpu-t1")
+    assert (record.outcome.status, record.outcome.reason) == (
+        Status.FAILED, "fp32 precision: cudnn.conv is tf32, not ieee",
+    )  # fmt: skip
+    assert record.seconds == ()
+
+
 def test_once_is_once(run, monkeypatch):
     taken = []
     ready = prepared.Prepared(lambda: taken.append(1), "seconds", 1)

@@ -7,12 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+from torch import distributed
 
 from bench.controller.launcher import Launcher
 from bench.controller.process import Worker
 from bench.machine import host
 from bench.records.record import Status
 from bench.worker.micro import processes
+from bench.worker.nets.correctness import Unsuitable
 from suites.case import Budget
 from suites.micro import Micro
 
@@ -203,6 +205,16 @@ def test_other_ranks_are_told_of_every_step():
     assert told == [len(taken)] == [13]
     assert clock.synchronised(lambda: taken.append(1), 5) == []
     assert len(taken) == 13
+
+
+def test_a_library_that_torch_was_built_without_is_told_before_anything_is_started():
+    """This torch has none for any device but the CPU; of CUDA's it says the name all the same."""
+    with pytest.raises(Unsuitable, match="torch has no library that adds up tensors of meta over processes"):
+        processes.backend_of("meta")
+    if not distributed.is_xccl_available():
+        with pytest.raises(Unsuitable, match="torch was built without xccl, which adds up tensors of xpu"):
+            processes.backend_of("xpu")
+    assert processes.backend_of("cpu") == "gloo"
 
 
 @pytest.mark.parametrize(

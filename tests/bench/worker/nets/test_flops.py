@@ -273,3 +273,15 @@ def test_recurrent_layers_apply_both_weights_at_every_step(kind, gates, grad):
 def test_products_with_vectors_count_too(call, products):
     a, b, v = torch.randn(4, 6), torch.randn(6, 3), torch.randn(6)
     assert flops.count(lambda: call(a, b, v)) == 2 * products
+
+
+def test_cudnns_recurrent_layers_count_as_onednns():
+    """By their formulas alone: cuDNN takes all weights in one list, biases too, and x as (steps, batch, features)."""
+    x, weights = (5, 2, 3), [(16, 3), (16, 4), (16,), (16,)]
+    forward, backward = (
+        flops.FORMULAS[each] for each in (torch.ops.aten._cudnn_rnn, torch.ops.aten._cudnn_rnn_backward)
+    )
+    assert (
+        forward(x, weights) == flops.FORMULAS[torch.ops.aten.mkldnn_rnn_layer](x, *weights) == 5 * 2 * 2 * 16 * (3 + 4)
+    )
+    assert backward(x, weights) == 2 * forward(x, weights)

@@ -119,6 +119,8 @@ def test_recording_is_told_as_what_it_took(make, module, monkeypatch):
     assert found.seconds > 0
 
 
-def test_the_host_has_no_graphs():
+def test_the_host_has_no_graphs(make):
+    with pytest.raises(correctness.Unsuitable, match="cpu has no CUDA graphs"):
+        compilation.recorded(make("plain", "inference")[0], HostClock())
     assert graphs.module_of("cpu") is None
     assert graphs.module_of("cuda:0") is torch.cuda
