@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reports.history.looking import History
 from reports.history.noise import Chance, chance, scatter
-from reports.history.segmentation import SHORTEST, Floats, Step, changes, lengths, levels, steps, tamed
+from reports.history.segmentation import Floats, Step, changes, lengths, levels, steps, tamed
 
 ALARMS = 1.0
 """False alarms a year, of all series of a machine and metric together."""
@@ -21,6 +21,8 @@ FEWEST_SERIES = 5
 """That can be said to have moved together."""
 COUNTS = ("operators", "operator_bytes", "step_flops", "graph_breaks", "kernels", "measured", "steps")
 """What is counted, not measured: any change that stays is one. `measured` is 1 or 0."""
+COUNTED_RUNS = 2
+"""Of the same count on either side of a change."""
 FLOORS = {"peak_bytes": 2.0**20, "seconds": 2e-8, "compile_seconds": 0.05}
 """What a figure is never known better than, in its unit: pages and buffers; a clock's reading."""
 LEAST_SHARE = 0.001
@@ -246,8 +248,8 @@ def _counted(metric: str, rows: pd.DataFrame) -> Iterator[Change]:
     """Changes of a count that stay for two runs, after two of the same."""
     for case, own in rows.groupby("case", sort=True):
         values, places = own["value"].to_numpy(), own["run"].to_numpy()
-        for place in range(SHORTEST, len(values) - SHORTEST + 1):
-            before, after = values[place - SHORTEST : place], values[place : place + SHORTEST]
+        for place in range(COUNTED_RUNS, len(values) - COUNTED_RUNS + 1):
+            before, after = values[place - COUNTED_RUNS : place], values[place : place + COUNTED_RUNS]
             if np.ptp(before) == 0 and np.ptp(after) == 0 and before[0] != after[0]:
                 yield Change(
                     case=str(case), metric=metric, last=int(places[place - 1]), first=int(places[place]),

@@ -3,6 +3,7 @@
 All of it from the store's own series: each point's error as it was measured, and what the runs scatter beyond it.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from reports.history.segmentation import Floats, changes, greatest_gains, length
 NORMAL_MAD = 1.4826
 REMEMBERED_RUNS = 8
 """What all series of the machine scatter weighs, in each, as so many runs of its own."""
+USUAL_PARTS = 2
+"""Of three, in a point's variance: what is usual in its series; its own, of a few launches, is known too badly alone
+(moderated as in Smyth 2004, doi 10.2202/1544-6115.1027)."""
 FIRST_PENALTY = 40.0
 """Of the segmentation that residuals are taken of: what is plain, for where it follows slow noise that is lost."""
 BLOCK = 40
@@ -30,7 +34,7 @@ TINY = 1e-12
 
 
 def scatter(values: Floats, errors: Floats) -> Floats:
-    """Variance of each point: of its own error, and what its series scatters from run to run beyond it.
+    """Variance of each point: of its own error, moderated, and what its series scatters from run to run beyond it.
 
     From the differences of neighbouring runs, in which a change of level is one of many; the median of all series
     stands in where there are few runs.
@@ -41,6 +45,7 @@ def scatter(values: Floats, errors: Floats) -> Floats:
     """
     differences = np.diff(values, axis=1)
     own = np.where(np.isnan(values), np.nan, errors**2)
+    own = (own + USUAL_PARTS * _middle(own)[:, None]) / (1 + USUAL_PARTS)
     between = (own[:, 1:] + own[:, :-1]) / 2
     counts = np.maximum(lengths(differences), 0)
     with np.errstate(all="ignore"):
@@ -101,9 +106,20 @@ class Chance:
 
 def chance(values: Floats, errors: Floats, runs: int, seed: int = SEED) -> Chance:
     """Simulate series without a change, of blocks of the residuals of these; then treat them as these are treated."""
-    drawn = _drawn(residuals(values, errors), runs, np.random.default_rng(seed))
+    gains = _gains(_drawn(residuals(values, errors), runs, np.random.default_rng(seed)))
+    return Chance(np.maximum(gains, _normal_gains(runs)), runs)
+
+
+@functools.cache
+def _normal_gains(runs: int) -> Floats:
+    """Of independent normal noise: the least to reckon with, for few runs may happen to have been calmer."""
+    return _gains(np.random.default_rng(SEED).standard_normal((SIMULATED, runs)))
+
+
+def _gains(drawn: Floats) -> Floats:
+    """The greatest of each series, ascending."""
     deviations = np.sqrt(scatter(drawn, np.zeros_like(drawn)))
-    return Chance(np.sort(greatest_gains(tamed(drawn, deviations)[0] / deviations)), runs)
+    return np.sort(greatest_gains(tamed(drawn, deviations)[0] / deviations))
 
 
 def residuals(values: Floats, errors: Floats) -> Floats:

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-SHORTEST = 2
-"""Runs on each side of a change: one alone may be a spike."""
+SHORTEST = 3
+"""Runs on each side of a change: one alone may be a spike. With two, chance's neighbouring outliers set the penalty, and
++5 % takes longer to be found (docs/history-validation.md)."""
 WINDOW = 5
-SPIKE = 4.0
-"""Standard deviations from the median of five runs, beyond which a run has no more weight than there."""
+SPIKE = 2.5
+"""Standard deviations from the median of five runs, beyond which a run has no more weight than there: as noise with heavy
+tails wants it."""
 CERTAIN = 0.95
 
 
@@ -121,7 +123,7 @@ def changes(values: Floats, variances: Floats, penalty: float) -> list[list[int]
         best[:, end] = np.take_along_axis(costs, chosen[:, None], 1)[:, 0]
         before[:, end] = begins[chosen]
         waiting.append(begins[(costs - penalty > best[:, [end]]).all(axis=0)])
-        if len(waiting) >= SHORTEST:  # until then a segment that begins at `end` would be too short to do better
+        if len(waiting) >= SHORTEST:  # until then a segment that began at `end` would be too short to do better
             begins = np.setdiff1d(begins, waiting.pop(0), assume_unique=True)
         if end + 1 >= 2 * SHORTEST:
             begins = np.append(begins, end + 1 - SHORTEST)
