@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 SHORTEST = 3
-"""Runs on each side of a change: one alone may be a spike. With two, chance's neighbouring outliers set the penalty, and
-+5 % takes longer to be found (docs/history-validation.md)."""
+"""Runs on each side of a change: one alone may be a spike. With two, outliers that happen to be neighbours set the
+penalty, and +5 % takes longer to be found (docs/history-validation.md)."""
 WINDOW = 5
 SPIKE = 2.5
-"""Standard deviations from the median of five runs, beyond which a run has no more weight than there: as noise with heavy
-tails wants it."""
+"""Standard deviations from the median of five runs, beyond which a run has no more weight than there: tails are heavy."""
 CERTAIN = 0.95
 
 
