@@ -18,7 +18,7 @@ SHORTEST = 3
 penalty, and +5 % takes longer to be found (docs/history-validation.md)."""
 WINDOW = 5
 SPIKE = 2.5
-"""Standard deviations from the median of five runs, beyond which a run has no more weight than there: tails are heavy."""
+"""Standard deviations from the median of five runs, beyond which a run has no more weight than there."""
 CERTAIN = 0.95
 
 
