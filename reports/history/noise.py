@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.history.segmentation import Floats, changes, greatest_gains, lengths, levels, tamed
+from reports.history.segmentation import SHORTEST, Floats, changes, greatest_gains, lengths, levels, tamed
 
 NORMAL_MAD = 1.4826
 REMEMBERED_RUNS = 8
@@ -22,6 +22,8 @@ FIRST_PENALTY = 40.0
 BLOCK = 40
 """Runs drawn together, with the autocorrelation that they have; of shorter series half of the longest."""
 SIMULATED = 2000
+SCATTER_LOOKS = 8
+"""So often the scatter of a simulated series is told anew while it grows."""
 NIGHTS = 365.25
 TAIL = 0.1
 """Of the simulated gains; beyond what they reach, an exponential is fitted to it."""
@@ -72,7 +74,7 @@ class Chance:
 
     Attributes:
         gains: the greatest of each simulated series, ascending.
-        runs: in each of them.
+        runs: at whose ends they were looked for.
     """
 
     gains: Floats
@@ -106,20 +108,29 @@ class Chance:
 
 def chance(values: Floats, errors: Floats, runs: int, seed: int = SEED) -> Chance:
     """Simulate series without a change, of blocks of the residuals of these; then treat them as these are treated."""
-    gains = _gains(_drawn(residuals(values, errors), runs, np.random.default_rng(seed)))
-    return Chance(np.maximum(gains, _normal_gains(runs)), runs)
+    found = gains(_drawn(residuals(values, errors), runs, np.random.default_rng(seed)))
+    return Chance(np.maximum(found, _normal_gains(runs)), runs - _young(runs))
 
 
 @functools.cache
 def _normal_gains(runs: int) -> Floats:
     """Of independent normal noise: the least to reckon with, for few runs may happen to have been calmer."""
-    return _gains(np.random.default_rng(SEED).standard_normal((SIMULATED, runs)))
+    return gains(np.random.default_rng(SEED).standard_normal((SIMULATED, runs)))
 
 
-def _gains(drawn: Floats) -> Floats:
-    """The greatest of each series, ascending."""
-    deviations = np.sqrt(scatter(drawn, np.zeros_like(drawn)))
-    return np.sort(greatest_gains(tamed(drawn, deviations)[0] / deviations))
+def _young(runs: int) -> int:
+    """Runs that a series had when it was half as long: how far it scatters was known less well then."""
+    return max(runs // 2, 2 * SHORTEST - 1)
+
+
+def gains(drawn: Floats) -> Floats:
+    """The greatest of each series while the later half of its runs come, ascending; its scatter as known then."""
+    runs = drawn.shape[1]
+    ends = np.arange(_young(runs) + 1, runs + 1)
+    looked = ends[:: max(1, len(ends) // SCATTER_LOOKS)]
+    known = [np.sqrt(scatter(own, np.zeros_like(own))[:, 0]) for own in (drawn[:, :end] for end in looked)]
+    scales = np.stack(known, axis=1)[:, np.searchsorted(looked, ends, side="right") - 1]
+    return np.sort(greatest_gains(drawn, scales))
 
 
 def residuals(values: Floats, errors: Floats) -> Floats:
