@@ -31,6 +31,7 @@ DATA = Path(__file__).resolve().parents[2] / "tests" / "data"
 CASES, RUNS, STEP_AT, BEGIN = 8, 200, 120, 40
 EFFECTS = (0.02, 0.03, 0.05, 0.10)
 WITHIN, LATER = 3, 20
+LEARN_EVERY = 20
 NIGHTS = 365.25
 WINDOW, LARGEST_P = 50, 0.001
 """Otava's defaults."""
@@ -85,12 +86,13 @@ def first(found: np.ndarray, hit: np.ndarray, end: int) -> None:
 def alarms_of_ours(values: np.ndarray) -> np.ndarray:
     """First run at which the segmentation of what there is until then has a change; -1 for none.
 
-    The penalty is learnt from the first runs of all series, and one false alarm a year of 100 series is asked for.
+    The penalty is learnt anew now and then, from all runs until then, for one false alarm a year of 100 series.
     """
     nothing, found = np.zeros_like(values), np.full(len(values), -1)
-    penalty = chance(values[:, :STEP_AT], nothing[:, :STEP_AT], RUNS).penalty_for(1.0, 100)
     for end in range(BEGIN, RUNS + 1):
         own = values[:, :end]
+        if (end - BEGIN) % LEARN_EVERY == 0:
+            penalty = chance(own, nothing[:, :end], end).penalty_for(1.0, 100)
         variances = scatter(own, nothing[:, :end])
         first(found, list(map(bool, changes(tamed(own, np.sqrt(variances))[0], variances, penalty))), end)
     return found
@@ -149,35 +151,40 @@ def fixed(before: np.ndarray, value: float) -> bool:
     return bool(value - before[-1] > np.log(1.05))
 
 
-def by_segments(segments: Callable[[np.ndarray], list[int]], least: float = 0.0) -> Rule:
+def by_segments(segments: Callable[[np.ndarray], list[list[int]]], least: float = 0.0) -> Rule:
     """A rule that sees all runs until now: an alarm where the level has gone up by `least` at its last change."""
 
-    def worse(own: np.ndarray) -> bool:
-        bounds = [0, *segments(own), len(own)]
-        before, place, end = bounds[-3:] if len(bounds) > 2 else (0, 0, 0)
-        return place > 0 and bool(own[place:end].mean() - own[before:place].mean() > np.log1p(least))
+    def worse(own: np.ndarray, places: list[int]) -> bool:
+        if not places:
+            return False
+        begin, place = ([0, *places])[-2:]
+        return bool(own[place:].mean() - own[begin:place].mean() > np.log1p(least))
 
     def alarms(values: np.ndarray) -> np.ndarray:
         found = np.full(len(values), -1)
-        for row, series in enumerate(values):
-            found[row] = next((end - 1 for end in range(BEGIN, RUNS + 1) if worse(series[:end])), -1)
+        for end in range(BEGIN, RUNS + 1):
+            left = np.flatnonzero(found < 0)
+            own = values[left, :end]
+            hits = [worse(row, places) for row, places in zip(own, segments(own), strict=True)]
+            found[left[np.array(hits, dtype=bool)]] = end - 1
         return found
 
     return alarms
 
 
-def asv(own: np.ndarray) -> list[int]:
+def asv(own: np.ndarray) -> list[list[int]]:
     """Like asv: piecewise constant, a change costs 4 log(n); by squares here, not L1."""
-    spread = np.maximum(scatter(own[None], np.zeros((1, len(own)))), 1e-12)
-    return changes(own[None], spread, 4 * np.log(len(own)))[0]
+    spread = np.maximum(scatter(own, np.zeros_like(own)), 1e-12)
+    return changes(own, spread, 4 * np.log(own.shape[1]))
 
 
-def pelt(own: np.ndarray) -> list[int]:
+def pelt(own: np.ndarray) -> list[list[int]]:
     """PELT of ruptures, least squares, two runs a side, a change costs 2 log(n) variances."""
     import ruptures
 
-    spread = float(scatter(own[None], np.zeros((1, len(own))))[0, 0])
-    return ruptures.KernelCPD(kernel="linear", min_size=2).fit(own).predict(pen=2 * np.log(len(own)) * spread)[:-1]
+    costs = 2 * np.log(own.shape[1]) * scatter(own, np.zeros_like(own))[:, 0]
+    rule = ruptures.KernelCPD(kernel="linear", min_size=2)
+    return [rule.fit(row).predict(pen=cost)[:-1] for row, cost in zip(own, costs, strict=True)]
 
 
 def energies(own: np.ndarray) -> np.ndarray:
@@ -199,8 +206,12 @@ def energies(own: np.ndarray) -> np.ndarray:
     return found
 
 
-def divisive(own: np.ndarray) -> list[int]:
+def divisive(own: np.ndarray) -> list[list[int]]:
     """E-divisive as Otava has it: splits with Student's test between the neighbouring segments, in the last runs."""
+    return [_divided(row) for row in own]
+
+
+def _divided(own: np.ndarray) -> list[int]:
     start = max(0, len(own) - WINDOW)
     found: list[int] = []
     waiting = [(start, len(own))]
@@ -241,7 +252,7 @@ def cell(found: np.ndarray) -> str:
 def check_divisive() -> None:
     """The example that Hunter, which Otava was, tests itself by: one change, at run 10."""
     series = [1.02, 0.95, 0.99, 1.0, 1.12, 1.0, 1.01, 0.98, 1.01, 0.96, 0.5, 0.51, 0.48, 0.48, 0.55, 0.5, 0.49, 0.51]
-    assert divisive(np.array([*series, 0.5, 0.49])) == [10]
+    assert divisive(np.array([[*series, 0.5, 0.49]])) == [[10]]
 
 
 def main() -> None:
