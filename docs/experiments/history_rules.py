@@ -243,6 +243,8 @@ def stepped(still: np.ndarray, effect: float, *, one: bool) -> np.ndarray:
 def cell(found: np.ndarray) -> str:
     """Within 3 and 20 runs, and the median delay, of the series that had not alarmed before the step."""
     clean = found[(found < 0) | (found >= STEP_AT)]
+    if not len(clean):
+        return "all had alarmed"
     delays = np.where(clean < 0, np.inf, clean - STEP_AT + 1)
     middle = np.median(delays)
     shares = [f"{100 * (delays <= runs).mean():.0f}" for runs in (WITHIN, LATER)]
