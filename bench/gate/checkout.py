@@ -153,7 +153,7 @@ def _working_copy(top: Path, folder: Path, without: Sequence[Path]) -> _LaidOut:
         known = top / git.run(top, "rev-parse", "--git-path", "index")
         if known.exists():
             shutil.copy2(known, variables["GIT_INDEX_FILE"])  # with its time: files as new as it are looked into
-        left_out = [f":(exclude,top,literal){name}" for name in _within(top, without)]
+        left_out = [f":(exclude,top,literal){name}" for name in _not_ignored(top, _within(top, without))]
         sparse = ["--sparse"] if _is_sparse(top) else []  # else new files beyond its patterns are refused
         git.run(top, "add", "--all", *sparse, "--", ".", *left_out, variables=variables)
         tree = git.run(top, "write-tree", variables=variables)
@@ -175,6 +175,14 @@ def _within(top: Path, paths: Sequence[Path]) -> list[str]:
         for path in inside
         if not any((top / folder / ".git").exists() for folder in list(path.relative_to(top).parents)[:-1])
     ]
+
+
+def _not_ignored(top: Path, names: Sequence[str]) -> list[str]:
+    """Without those that git ignores by itself: to leave such a one out by name, too, is an error to it."""
+    asked = [f":(top,literal){name}" for name in names]
+    options = ("--others", "--ignored", "--exclude-standard", "-z")
+    ignored = git.listed(top, "ls-files", *options, "--", *asked) if asked else []
+    return [name for name in names if name not in ignored]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reports.history.looking import History
 from reports.history.noise import Chance, chance, scatter
-from reports.history.segmentation import SHORTEST, Floats, Step, changes, lengths, levels, steps, tamed
+from reports.history.segmentation import Floats, Step, changes, lengths, levels, steps, tamed
 
 ALARMS = 1.0
 """False alarms a year, of all series of a machine and metric together."""
@@ -21,6 +21,8 @@ FEWEST_SERIES = 5
 """That can be said to have moved together."""
 COUNTS = ("operators", "operator_bytes", "step_flops", "graph_breaks", "kernels", "measured", "steps")
 """What is counted, not measured: any change that stays is one. `measured` is 1 or 0."""
+COUNTED_RUNS = 2
+"""Of the same count on either side of a change."""
 FLOORS = {"peak_bytes": 2.0**20, "seconds": 2e-8, "compile_seconds": 0.05}
 """What a figure is never known better than, in its unit: pages and buffers; a clock's reading."""
 LEAST_SHARE = 0.001
@@ -199,11 +201,11 @@ def _common(metric: str, series: Series, alarms: float) -> tuple[list[Change], S
     runs = np.flatnonzero((~np.isnan(wide)).sum(axis=0) >= FEWEST_SERIES)
     if len(runs) < FEWEST_RUNS:
         return [], series
-    factor = _factor(wide[:, runs])[None]
-    errors = np.full_like(factor, LEAST_SHARE)
-    variances = scatter(factor, errors)
-    calm, _ = tamed(factor, np.sqrt(variances))
-    luck = chance(factor, errors, factor.shape[1])
+    shared = factor(wide[:, runs])[None]
+    errors = np.full_like(shared, LEAST_SHARE)
+    variances = scatter(shared, errors)
+    calm, _ = tamed(shared, np.sqrt(variances))
+    luck = chance(shared, errors, shared.shape[1])
     places = changes(calm, variances, luck.penalty_for(alarms, 1))[0]
     found = [
         replace(
@@ -211,7 +213,7 @@ def _common(metric: str, series: Series, alarms: float) -> tuple[list[Change], S
         )
         for number, step in enumerate(steps(calm[0], variances[0], places))
     ]  # fmt: skip
-    return found, _without(series, wide, runs, factor[0], levels(calm[0], variances[0], places))
+    return found, _without(series, wide, runs, shared[0], levels(calm[0], variances[0], places))
 
 
 def _by_run(series: Series) -> Floats:
@@ -222,19 +224,19 @@ def _by_run(series: Series) -> Floats:
     return wide
 
 
-def _factor(wide: Floats) -> Floats:
+def factor(wide: Floats) -> Floats:
     """What all series do, a run: medians of rows and columns taken off by turns (Tukey 1977, median polish)."""
-    factor = np.zeros(wide.shape[1])
+    found = np.zeros(wide.shape[1])
     for _ in range(5):
-        own = np.nanmedian(wide - factor, axis=1, keepdims=True)
-        factor = np.nanmedian(wide - own, axis=0)
-    return factor - np.median(factor)
+        own = np.nanmedian(wide - found, axis=1, keepdims=True)
+        found = np.nanmedian(wide - own, axis=0)
+    return found - np.median(found)
 
 
-def _without(series: Series, wide: Floats, runs: NDArray[np.int64], factor: Floats, level: Floats) -> Series:
+def _without(series: Series, wide: Floats, runs: NDArray[np.int64], shared: Floats, level: Floats) -> Series:
     """The series less the levels of what they share; less all of it, where they scatter less then."""
     candidates = []
-    for part in (level, factor):
+    for part in (level, shared):
         full = np.interp(np.arange(wide.shape[1]), runs, part)
         left = series.values - np.where(np.isnan(series.values), 0.0, full[series.places])
         candidates.append(replace(series, values=left))
@@ -246,8 +248,8 @@ def _counted(metric: str, rows: pd.DataFrame) -> Iterator[Change]:
     """Changes of a count that stay for two runs, after two of the same."""
     for case, own in rows.groupby("case", sort=True):
         values, places = own["value"].to_numpy(), own["run"].to_numpy()
-        for place in range(SHORTEST, len(values) - SHORTEST + 1):
-            before, after = values[place - SHORTEST : place], values[place : place + SHORTEST]
+        for place in range(COUNTED_RUNS, len(values) - COUNTED_RUNS + 1):
+            before, after = values[place - COUNTED_RUNS : place], values[place : place + COUNTED_RUNS]
             if np.ptp(before) == 0 and np.ptp(after) == 0 and before[0] != after[0]:
                 yield Change(
                     case=str(case), metric=metric, last=int(places[place - 1]), first=int(places[place]),

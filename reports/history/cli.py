@@ -296,16 +296,19 @@ def _judge(number: int, state: str, why: str, url: str | None) -> None:
     print(f"finding {number}: {state}")
 
 
-@history.command()
-def bisect(number: FindingId, store: StoreUrl = None) -> None:
-    """Find the commit that made it: git bisects in a working copy of its own, the paired gate judges each step."""
+@history.command(context_settings={"allow_extra_args": True})
+def bisect(context: typer.Context, number: FindingId, store: StoreUrl = None) -> None:
+    """Find the commit that made it: git bisects in a working copy of its own, the paired gate judges each step.
+
+    What follows -- goes to the gate: dlhw history bisect 3 -- --suite nightly.toml --pairs 12
+    """
     opened = _open(store)
     from reports.history import bisect as bisecting
     from reports.history import findings
 
     with opened.reading() as connection:
         found = findings.one(connection, number)
-    print(bisecting.bisect(found, found.facts["options"], Path.cwd(), bisecting.gate_command()))
+    print(bisecting.bisect(found, context.args, Path.cwd(), bisecting.gate_command()))
 
 
 @history.command()

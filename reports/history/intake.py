@@ -26,6 +26,9 @@ FEWEST_LAUNCHES = 3
 GIB = 2**30
 FUTURE_SECONDS = 3600.0
 """A run measured by so much more than the store's clock has, has a clock that is wrong."""
+IN_TEXTS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 160)], "\ufffd")
+IN_LINES = IN_TEXTS | dict.fromkeys((9, 10, 13), " ")
+"""Control characters, and what stands for them: names are of one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +85,23 @@ def read(path: Path, now: float, machine: str | None = None) -> list[Intake]:
         DlhwError: it cannot be read, or holds no results.
     """
     data = recover.recover(path)[0] if path.name.endswith(".jsonl") else frames.read(path)
+    data = {key: _storable(value, IN_TEXTS if key == "machine_info" else IN_LINES) for key, value in data.items()}
     results = frames.of_data(data, path)
     with frames.damage_named(path):
         return [_intake(part, data, path, now, machine) for part in frames.by_machine(results) if part.records]
 
 
+def _storable(value: Any, signs: Mapping[int, str]) -> Any:
+    """Without what a database takes in no text (NUL in PostgreSQL, half a surrogate pair), nor a terminal as text."""
+    if isinstance(value, str):
+        return value.translate(signs).encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_storable(key, signs): _storable(own, signs) for key, own in value.items()}
+    return [_storable(own, signs) for own in value] if isinstance(value, list) else value
+
+
 def _intake(part: Results, data: Mapping[str, Any], path: Path, now: float, machine: str | None) -> Intake:
-    name = machine or str(part.common["machine"] or "unknown")
+    name = machine or _storable(str(part.common["machine"] or "unknown"), IN_LINES)
     info = data["machine_info"]
     measured = seconds_of(part.common["datetime"])
     commit = _commit(data.get("commit_info") or {}, path)

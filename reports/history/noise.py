@@ -3,21 +3,27 @@
 All of it from the store's own series: each point's error as it was measured, and what the runs scatter beyond it.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from reports.history.segmentation import Floats, changes, greatest_gains, lengths, levels, tamed
+from reports.history.segmentation import SHORTEST, Floats, changes, greatest_gains, lengths, levels, tamed
 
 NORMAL_MAD = 1.4826
 REMEMBERED_RUNS = 8
 """What all series of the machine scatter weighs, in each, as so many runs of its own."""
+USUAL_PARTS = 2
+"""Of three, in a point's variance: what is usual in its series; its own, of a few launches, is known too badly alone
+(moderated as in Smyth 2004, doi 10.2202/1544-6115.1027)."""
 FIRST_PENALTY = 40.0
 """Of the segmentation that residuals are taken of: what is plain, for where it follows slow noise that is lost."""
 BLOCK = 40
 """Runs drawn together, with the autocorrelation that they have; of shorter series half of the longest."""
 SIMULATED = 2000
+SCATTER_LOOKS = 8
+"""So often the scatter of a simulated series is told anew while it grows."""
 NIGHTS = 365.25
 TAIL = 0.1
 """Of the simulated gains; beyond what they reach, an exponential is fitted to it."""
@@ -30,7 +36,7 @@ TINY = 1e-12
 
 
 def scatter(values: Floats, errors: Floats) -> Floats:
-    """Variance of each point: of its own error, and what its series scatters from run to run beyond it.
+    """Variance of each point: of its own error, moderated, and what its series scatters from run to run beyond it.
 
     From the differences of neighbouring runs, in which a change of level is one of many; the median of all series
     stands in where there are few runs.
@@ -41,6 +47,7 @@ def scatter(values: Floats, errors: Floats) -> Floats:
     """
     differences = np.diff(values, axis=1)
     own = np.where(np.isnan(values), np.nan, errors**2)
+    own = (own + USUAL_PARTS * _middle(own)[:, None]) / (1 + USUAL_PARTS)
     between = (own[:, 1:] + own[:, :-1]) / 2
     counts = np.maximum(lengths(differences), 0)
     with np.errstate(all="ignore"):
@@ -67,7 +74,7 @@ class Chance:
 
     Attributes:
         gains: the greatest of each simulated series, ascending.
-        runs: in each of them.
+        runs: at whose ends they were looked for.
     """
 
     gains: Floats
@@ -101,9 +108,29 @@ class Chance:
 
 def chance(values: Floats, errors: Floats, runs: int, seed: int = SEED) -> Chance:
     """Simulate series without a change, of blocks of the residuals of these; then treat them as these are treated."""
-    drawn = _drawn(residuals(values, errors), runs, np.random.default_rng(seed))
-    deviations = np.sqrt(scatter(drawn, np.zeros_like(drawn)))
-    return Chance(np.sort(greatest_gains(tamed(drawn, deviations)[0] / deviations)), runs)
+    found = gains(_drawn(residuals(values, errors), runs, np.random.default_rng(seed)))
+    return Chance(np.maximum(found, _normal_gains(runs)), runs - _young(runs))
+
+
+@functools.cache
+def _normal_gains(runs: int) -> Floats:
+    """Of independent normal noise: the least to reckon with, for few runs may happen to have been calmer."""
+    return gains(np.random.default_rng(SEED).standard_normal((SIMULATED, runs)))
+
+
+def _young(runs: int) -> int:
+    """Runs that a series had when it was half as long: how far it scatters was known less well then."""
+    return max(runs // 2, 2 * SHORTEST - 1)
+
+
+def gains(drawn: Floats) -> Floats:
+    """The greatest of each series while the later half of its runs come, ascending; its scatter as known then."""
+    runs = drawn.shape[1]
+    ends = np.arange(_young(runs) + 1, runs + 1)
+    looked = ends[:: max(1, len(ends) // SCATTER_LOOKS)]
+    known = [np.sqrt(scatter(own, np.zeros_like(own))[:, 0]) for own in (drawn[:, :end] for end in looked)]
+    scales = np.stack(known, axis=1)[:, np.searchsorted(looked, ends, side="right") - 1]
+    return np.sort(greatest_gains(drawn, scales))
 
 
 def residuals(values: Floats, errors: Floats) -> Floats:

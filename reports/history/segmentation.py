@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-SHORTEST = 2
-"""Runs on each side of a change: one alone may be a spike."""
+SHORTEST = 3
+"""Runs on each side of a change: one alone may be a spike. With two, outliers that happen to be neighbours set the
+penalty, and +5 % takes longer to be found (docs/history-validation.md)."""
 WINDOW = 5
-SPIKE = 4.0
+SPIKE = 2.5
 """Standard deviations from the median of five runs, beyond which a run has no more weight than there."""
 CERTAIN = 0.95
 
@@ -121,7 +122,7 @@ def changes(values: Floats, variances: Floats, penalty: float) -> list[list[int]
         best[:, end] = np.take_along_axis(costs, chosen[:, None], 1)[:, 0]
         before[:, end] = begins[chosen]
         waiting.append(begins[(costs - penalty > best[:, [end]]).all(axis=0)])
-        if len(waiting) >= SHORTEST:  # until then a segment that begins at `end` would be too short to do better
+        if len(waiting) >= SHORTEST:  # until then a segment that began at `end` would be too short to do better
             begins = np.setdiff1d(begins, waiting.pop(0), assume_unique=True)
         if end + 1 >= 2 * SHORTEST:
             begins = np.append(begins, end + 1 - SHORTEST)
@@ -171,16 +172,23 @@ def levels(values: Floats, variances: Floats, places: Sequence[int]) -> Floats:
     return found
 
 
-def greatest_gains(values: Floats) -> Floats:
-    """Of each series the greatest gain that one change has at any time: as it grows, run by run.
+def greatest_gains(values: Floats, scales: Floats) -> Floats:
+    """Of each series the greatest gain that one change has at the later ends, as it grows, run by run, and is tamed.
 
     Args:
-        values: in standard deviations; no series has gaps.
+        values: no series has gaps.
+        scales: the standard deviation of each series, as it is known at each of its last ends.
     """
-    sums = np.cumsum(values.T, axis=0)  # of each run by itself next to one another: a step is a block
-    greatest = np.zeros(len(values))
-    for end in range(2 * SHORTEST, len(sums) + 1):
+    count, length = values.shape
+    usual = scales[:, -1:]
+    sums = np.cumsum(tamed(values, usual)[0].T, axis=0)  # of each run side by side: a step is a block
+    newest = WINDOW // 2  # runs that are held against the last five, until others come after them
+    greatest = np.zeros(count)
+    for end, scale in zip(range(length - scales.shape[1] + 1, length + 1), scales.T, strict=True):
+        last, limit = values[:, end - WINDOW : end], SPIKE * usual
+        middle = np.median(last, axis=1, keepdims=True)
+        total = sums[end - newest - 1] + np.clip(last[:, -newest:], middle - limit, middle + limit).sum(axis=1)
         begins = np.arange(SHORTEST, end - SHORTEST + 1)[:, None]
-        off = sums[SHORTEST - 1 : end - SHORTEST] - sums[end - 1] * (begins / end)
-        np.maximum(greatest, (off**2 * (end / (begins * (end - begins)))).max(axis=0), out=greatest)
+        off = sums[SHORTEST - 1 : end - SHORTEST] - total * (begins / end)
+        np.maximum(greatest, (off**2 * (end / (begins * (end - begins)))).max(axis=0) / scale**2, out=greatest)
     return greatest

@@ -41,6 +41,16 @@ class Server:
         """As a power cut has it: no goodbye to anybody."""
         self._run("pg_ctl", "-D", self.folder / "data", "-w", "-m", "immediate", "stop")
 
+    @contextlib.contextmanager
+    def little_room(self, octets):
+        """No file of it may grow beyond so many: what a full disk says, it says from there on."""
+        process = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
+        self._run("prlimit", "--pid", process, f"--fsize={octets}:")
+        try:
+            yield
+        finally:
+            self._run("prlimit", "--pid", process, "--fsize=unlimited:")
+
     def url(self):
         self.databases += 1
         name = f"dlhw{self.databases}"
@@ -48,9 +58,10 @@ class Server:
         return f"postgresql://postgres@/{name}?host={self.folder}"
 
     def _run(self, program, *arguments):
+        own = programs() / program
         unprivileged = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
         subprocess.run(
-            [*unprivileged, programs() / program, *map(str, arguments)], cwd=self.folder, check=True,
+            [*unprivileged, own if own.exists() else program, *map(str, arguments)], cwd=self.folder, check=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120,
         )  # fmt: skip
 
@@ -63,7 +74,7 @@ def server():
     found = Server(folder)
     try:
         found._run("initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8",
-                   "--locale=C")  # fmt: skip
+                   "--locale=C", "--wal-segsize=1")  # fmt: skip
         found.start()
         try:
             yield found

@@ -389,6 +389,15 @@ def test_settings_of_a_person_leave_nothing_in_the_repository(repository, tmp_pa
     assert files(repository) == before
 
 
+def test_a_journal_of_before_that_git_ignores_is_no_obstacle(repository, tmp_path):
+    commit(repository, "ignore", **{".gitignore": "*.jsonl\n"})
+    journal = repository / "dlhw-gate.journal.jsonl"
+    journal.write_text("x")
+    found = checkout.of_working_copy(repository, tmp_path / "two", [journal])
+    assert not (found.folder / journal.name).exists()
+    assert found.tree == tree_of(repository)
+
+
 def test_a_journal_within_a_submodule_is_no_part_of_it(nested, tmp_path):
     journal = nested / "libs" / "middle" / "j.jsonl"
     clean = checkout.of_working_copy(nested, tmp_path / "one").tree

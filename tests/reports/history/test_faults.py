@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +15,7 @@ from reports.cli import main
 from reports.history import adding, intake, schema
 from reports.history.store import StoreError, open_store
 from tests.support import postgres
-from tests.support.nights import LATER, night, put, write
+from tests.support.nights import CASES, LATER, TIMES, night, put, slower, write
 from tests.support.runner import ROOT
 
 WAITS_IN_THE_MIDDLE = """
@@ -42,6 +44,11 @@ main()
 def runs_in(url):
     with open_store(url).reading() as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(schema.run)).scalar()
+
+
+def results_in(store):
+    with store.reading() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(schema.result)).scalar()
 
 
 def start(program, *arguments):
@@ -121,6 +128,20 @@ def test_a_full_disk_keeps_the_run_and_the_store(tmp_path, monkeypatch):
     assert not (tmp_path / adding.PENDING).exists()
 
 
+def test_a_server_whose_disk_is_full_takes_a_run_whole_or_not_at_all(server, tmp_path):
+    """Its files may be of 1.5 MB; the journal of its transactions has pieces of 1 MB."""
+    store = open_store(server.url())
+    put(store, tmp_path, night(0))
+    (large,) = intake.read(write(tmp_path, night(1)), LATER)
+    (row, *_) = large.rows
+    rows = [replace(row, case=f"c{each}", measurement=each, seconds=os.urandom(512)) for each in range(5000)]
+    large = replace(large, rows=rows, cases={row.case: {} for row in rows})
+    with server.little_room(3 * 2**19), pytest.raises(StoreError, match=r"could not .* file .*: File too large"):
+        adding.put(store, [large], LATER)
+    assert results_in(store) == 24
+    assert adding.put(store, [large], LATER)[0].results == 5000
+
+
 @pytest.mark.parametrize("damage", ["overwritten", "torn"])
 def test_a_damaged_file_is_said_and_the_run_kept(damage, tmp_path, monkeypatch, capsys):
     url = tmp_path / "history.db"
@@ -146,14 +167,37 @@ def test_a_store_out_of_reach_keeps_the_run_for_the_next_time(tmp_path, monkeypa
     assert "secret" not in "".join(capsys.readouterr())
 
 
-HOSTILE = "</script><img src=x onerror=alert(1)>|`x`\n::error::x"
+@pytest.mark.parametrize("word", ["a\0b", "a\ud800b"])
+def test_no_word_keeps_a_run_out(word, store, tmp_path):
+    """Neither NUL, which PostgreSQL has in no text, nor half a surrogate pair, which is no text."""
+    put(store, tmp_path, night(0, branch=word, id=word, node=word, project=word))
+    with store.reading() as connection:
+        found = connection.execute(sa.select(schema.run.c.branch)).scalar()
+    assert (len(found), found[0], found[2]) == (3, "a", "b")
+
+
+HOSTILE = "</script><img src=x onerror=alert(1)>|`x`\n::error::x\x1b[31m"
 
 
 def test_hostile_words_of_a_result_break_no_output(file_store, tmp_path, monkeypatch, capsys):
-    """A commit, a branch and a machine whose names are markup."""
-    for number in range(12):
-        put(file_store, tmp_path, night(number, id=HOSTILE, branch=HOSTILE, node=HOSTILE, project=HOSTILE))
-    url = tmp_path / "history.db"
-    assert dlhw(monkeypatch, "check", "--store", url, "--markdown", "-", "--github") == 0
+    """A commit, a branch, a machine and a net whose names are markup, line ends and a terminal's commands."""
+    case = replace(CASES[0], architecture=HOSTILE)
+    times = {case: 0.001, **TIMES}
+    for number in range(16):
+        own = slower(1.3, case, times=times) if number >= 10 else times
+        put(file_store, tmp_path, night(number, own, id=f"{HOSTILE}{number}", branch=HOSTILE, node=HOSTILE))
+    url, xml = tmp_path / "history.db", tmp_path / "junit.xml"
+    assert dlhw(monkeypatch, "check", "--store", url, "--junit", xml) == 1
+    assert dlhw(monkeypatch, "show", "1", "--store", url) == 0
     assert dlhw(monkeypatch, "runs", "--store", url) == 0
-    assert "<img" not in capsys.readouterr().out.partition("id\t")[0]
+    assert dlhw(monkeypatch, "trend", "lenet", "--store", url) == 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert not [line for line in said.out.splitlines() if line.startswith("::")]
+    (failure,) = ElementTree.parse(xml).getroot().iter("failure")
+    assert "+30" in failure.get("message")
+    assert dlhw(monkeypatch, "check", "--store", url, "--markdown", "-", "--github") == 1
+    told = capsys.readouterr().out
+    comment, _, annotations = told.partition("\n::error")
+    assert "<img" not in comment[comment.index("## dlhw history") :]
+    assert "\n" not in annotations.rstrip("\n").partition("\n::")[0]

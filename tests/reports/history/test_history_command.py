@@ -99,28 +99,65 @@ def test_mistakes_are_one_line(dlhw, arguments, said):
     assert error.count("\n") == 1
 
 
-def finding(good, bad, cause="code"):
-    facts = {"good": good, "bad": bad, "worse": True, "options": []}
+def finding(good, bad, cause="code", ratio=1.1, metric="seconds"):
+    facts = {"good": good, "bad": bad, "worse": ratio > 1, "options": ["--suite", "mini"]}
     return Finding(
-        7, "box", None, "seconds", "net", "main", 1.1, 1.0, 1.2, 0.0, cause, facts, State.OPEN, "", 0.0, (1, 2, 2)
+        7, "box", None, metric, "net", "main", ratio, 1.0, 1.2, 0.0, cause, facts, State.OPEN, "", 0.0, (1, 2, 2)
     )
 
 
 @pytest.fixture
 def repository(tmp_path):
-    """Nine commits; the sixth is slow, the third cannot be judged."""
-    git(tmp_path, "init", "-qb", "main")
-    words = ["fast"] * 2 + ["broken"] + ["fast"] * 2 + ["slow"] * 4
-    return tmp_path, [commit(tmp_path, f"c{number}", net=f"{word} {number}") for number, word in enumerate(words)]
+    """Nine commits; the sixth is slow, the third cannot be judged, of the fourth the case is missing."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-qb", "main")
+    words = ["fast", "fast", "broken", "missing", "fast", "slow", "slow", "slow", "slow"]
+    return folder, [commit(folder, f"c{number}", net=f"{word} {number}") for number, word in enumerate(words)]
 
 
-def test_a_bisection_finds_the_commit_and_leaves_the_working_copy_alone(repository):
-    """The gate is a script here: the real one measures."""
+GATE = """
+echo "$@" >> {log}
+for path; do case $path in *seen.json) seen=$path;; esac; done
+case $(cat net) in
+fast*) exit 0;;
+slow*) echo '{{"verdict": "REGRESSED"}}' > $seen; exit 1;;
+missing*) echo '{{"verdict": "MISSING"}}' > $seen; exit 1;;
+*) exit 6;;
+esac
+"""
+"""A script that ends as the gate does; the real one measures (docs/experiments/history_bisect.py)."""
+
+
+def gate(folder):
+    return ["sh", "-c", GATE.format(log=folder / "asked"), "gate"]
+
+
+def test_a_bisection_finds_the_commit_and_leaves_the_working_copy_alone(repository, tmp_path):
     folder, commits = repository
-    gate = ["sh", "-c", "case $(cat net) in fast*) exit 0;; slow*) exit 1;; *) exit 6;; esac"]
-    found = bisecting.bisect(finding(commits[0], commits[-1]), [], folder, gate)
+    found = bisecting.bisect(finding(commits[0], commits[-1]), ["--pairs", "9"], folder, gate(tmp_path))
     assert found == f"{commits[5]} is the first bad commit"
     assert git(folder, "status", "--porcelain", "--branch") == "## main"
+    assert len(git(folder, "worktree", "list").splitlines()) == 1
+    asked = (tmp_path / "asked").read_text().splitlines()[0]
+    assert asked.startswith(f"--base {commits[0]} --strict --journal ")
+    assert asked.endswith("--suite mini --tolerance 5% --detect 10% --pairs 9")
+
+
+def test_what_cannot_be_judged_is_no_bad_commit(repository, tmp_path):
+    """Neither that which the gate ends without a verdict of, nor that of which the case is missing."""
+    folder, commits = repository
+    found = bisecting.bisect(finding(commits[1], commits[5]), [], folder, gate(tmp_path))
+    assert found == f"{commits[5]} is the first bad commit"
+    found = bisecting.bisect(finding(commits[0], commits[3], metric="peak_bytes"), [], folder, gate(tmp_path))
+    assert found.startswith(f"The first bad commit could be any of: {commits[2]} {commits[3]}")
+
+
+def test_a_mistake_of_the_gates_command_line_ends_the_bisection(repository, tmp_path):
+    folder, commits = repository
+    with pytest.raises(DlhwError, match="finding 7: the bisection ended without a commit"):
+        bisecting.bisect(finding(commits[0], commits[-1]), [], folder, ["sh", "-c", f"echo >> {tmp_path}/n; exit 2"])
+    assert (tmp_path / "n").read_text() == "\n"
     assert len(git(folder, "worktree", "list").splitlines()) == 1
 
 
@@ -128,7 +165,7 @@ def test_a_bisection_finds_the_commit_and_leaves_the_working_copy_alone(reposito
     ("found", "said"),
     [
         (finding("a", "a"), "are not of two commits"), (finding(None, "a"), "are not of two commits"),
-        (finding("a", "b", "machine"), "its cause is the machine"),
+        (finding("a", "b", "machine"), "its cause is the machine"), (finding("a", "b", ratio=0.9), "is for the better"),
     ],
 )  # fmt: skip
 def test_there_may_be_nothing_to_bisect(found, said, tmp_path):
