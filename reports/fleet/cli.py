@@ -46,6 +46,9 @@ def run(
     env: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable for the measuring processes.")
     ] = None,
+    ship: Annotated[
+        bool, typer.Option("--ship", help="Nodes run this dlhw, sent to them, whatever they have installed.")
+    ] = False,
     store: Annotated[
         str | None,
         typer.Option(metavar="FILE|URL", help="Put all results into this store, as dlhw history add does."),
@@ -70,7 +73,7 @@ def run(
         arguments=tuple(context.args), each=Each(each), shard=shard, nodes=nodes, anchors=anchors,
         max_other_cores=max_load, wait_seconds=wait, variables=dict(map(_variable, env or ())),
     )  # fmt: skip
-    chosen = _engine(engine, address, partition, time_limit, output)
+    chosen = _engine(engine, address, partition, time_limit, output, ship=ship)
     raise typer.Exit(_run(request, chosen, output, store, resume=resume))
 
 
@@ -101,20 +104,26 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _engine(name: str, address: str | None, partition: str | None, time_limit: int, folder: Path):  # type: ignore[no-untyped-def]
+def _engine(  # type: ignore[no-untyped-def]
+    name: str, address: str | None, partition: str | None, time_limit: int, folder: Path, *, ship: bool
+):  # fmt: skip
+    from bench.fleet.ship import packed
+
     match name:
         case "local":
+            if ship:
+                raise DlhwError("--ship: the engine local has no other machine; name it with --engine ray or slurm")
             from bench.fleet.engines.local import Local
 
             return Local()
         case "ray":
             from bench.fleet.engines.ray import Ray
 
-            return Ray(address)
+            return Ray(address, packed() if ship else None)
         case "slurm":
             from bench.fleet.engines.slurm import Slurm
 
-            return Slurm(folder, partition, time_limit)
+            return Slurm(folder, partition, time_limit, packed() if ship else None)
     raise DlhwError(f"--engine {name}: no such engine{did_you_mean(name, ['local', 'ray', 'slurm'])}")
 
 
@@ -134,8 +143,11 @@ def _results(folder: Path) -> list[Path]:
 
 def _replaced(path: Path, data: Mapping[str, Any]) -> Path:
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    return part.replace(path)
+    try:
+        part.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        return part.replace(path)
+    except OSError as error:
+        raise DlhwError(f"{path}: {error.strerror}; the journals beside it are whole") from error
 
 
 @fleet.command()

@@ -200,6 +200,32 @@ def test_slurm_runs_a_fleet_and_a_second_one_waits(cluster, tmp_path):
     assert cluster.ask("squeue", "-h").strip() == ""
 
 
+def jobs(cluster):
+    """Node -> number of the fleet's job that runs there, without the plans'."""
+    lines = [line.split() for line in cluster.ask("squeue", "-h", "-t", "running", "-o", "%i %N %j").splitlines()]
+    return {node: job for job, node, name in lines if name.startswith("dlhw-")}
+
+
+def both_measure(folder):
+    return len({each.node for each in attempts(folder) if each.block != "plan" and each.end is None}) == 2
+
+
+def test_slurm_ends_a_job_by_its_limit_and_loses_a_node_which_comes_back(cluster, tmp_path):
+    slow = ["--max-time", "60", "--precision", "0.0001"]
+    going = fleet(tmp_path, *slow, "--engine", "slurm", "--shard", "--ship", environment=cluster.environment)
+    until(lambda: both_measure(tmp_path) and len(jobs(cluster)) == 2, 300)
+    known = jobs(cluster)
+    cluster.ask("scontrol", "update", f"JobId={known['node1']}", "EndTime=now")
+    cluster.lose("node2")
+    code, output = ended(going)
+    assert code == 1, output
+    lost = {each.node: each.reason for each in attempts(tmp_path) if each.end is End.LOST}
+    assert lost == {"node1": f"job {known['node1']} ended: timeout", "node2": f"job {known['node2']} ended: node fail"}
+    assert processes_in(tmp_path) == []  # what the node measured has gone with its job
+    cluster.start_node("node2")
+    until(lambda: cluster.ask("sinfo", "-h", "-N", "-o", "%N %T").split().count("idle") == 2, 120)
+
+
 def test_slurms_cancelled_job_is_told(cluster, tmp_path):
     going = fleet(tmp_path, "--engine", "slurm", "--nodes", "1", environment=cluster.environment)
     until(lambda: measures(tmp_path), 300)

@@ -101,6 +101,13 @@ class Cluster:
             daemon.send_signal(signal)
             daemon.wait(30)
 
+    def lose(self, node):
+        """As a power cut has it: the daemon goes, with all that runs below it."""
+        for pid in descendants(self._daemons[node].pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.stop(node, signal.SIGKILL)
+
     def ask(self, *command):
         """What one of Slurm's commands prints."""
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)

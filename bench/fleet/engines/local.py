@@ -25,9 +25,8 @@ class LocalRun:
             env={**(os.environ if environment is None else environment), "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # that it has ended is told by `ended`
-            self._process.stdin.write(json.dumps(task.to_json()))
-            self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:  # that it has ended is told by `ended`
+            pipe.write(json.dumps(task.to_json()))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._last_words: list[str] = []
@@ -69,13 +68,15 @@ class LocalRun:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.endswith("\n"):
-                self._lines.put(line)
+        with self._process.stdout as pipe:
+            for line in pipe:
+                if line.endswith("\n"):
+                    self._lines.put(line)
 
     def _hear(self) -> None:
         assert self._process.stderr is not None
-        self._last_words.extend(line.strip() for line in self._process.stderr if line.strip())
+        with self._process.stderr as pipe:
+            self._last_words.extend(line.strip() for line in pipe if line.strip())
 
 
 class Local:
