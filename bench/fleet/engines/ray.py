@@ -127,6 +127,8 @@ class Ray:
         here = {"include_dashboard": False, "resources": {RESOURCE: 1}, "object_store_memory": 80_000_000}
         try:
             self._ray.init(**quiet, **({"address": address} if address else here))
+        except self._ray.exceptions.RayError as error:  # of a token, above all
+            raise DlhwError(f"--address {address}: {_last_words(error)} (its token: docs/fleet.md)") from error
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise DlhwError(f"--address {address}: no Ray cluster answers there ({error})") from error
 
