@@ -236,17 +236,23 @@ class Fleet:
 
     def _end(self) -> None:
         """End what still runs, and keep what it had to say."""
-        for going in self._going:
-            going.run.cancel()
-            for line in going.run.lines():
-                self._take(going, line)
-            going.outcome = going.outcome or (End.CANCELLED, "the fleet was ended")
-            going.attempt.end, going.attempt.reason = going.outcome
-            going.attempt.seconds = self._now() - going.since
-            self._ledger.ended(going.attempt)
-        publish.write(self.folder, {team.name: team.unmeasured for team in self._teams})
-        self._ledger.close()
-        self.engine.close()
+        try:
+            for going in self._going:
+                going.run.cancel()
+            for going in self._going:
+                self._cancelled(going)
+            publish.write(self.folder, {team.name: team.unmeasured for team in self._teams})
+        finally:
+            self._ledger.close()
+            self.engine.close()
+
+    def _cancelled(self, going: _Going) -> None:
+        for line in going.run.lines():
+            self._take(going, line)
+        going.outcome = going.outcome or (End.CANCELLED, "the fleet was ended")
+        going.attempt.end, going.attempt.reason = going.outcome
+        going.attempt.seconds = self._now() - going.since
+        self._ledger.ended(going.attempt)
 
 
 def _end_of(message: Mapping[str, Any]) -> tuple[End, str]:

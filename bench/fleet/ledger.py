@@ -4,6 +4,7 @@ The results themselves are beside it: `attempts/NUMBER.jsonl` is the journal of 
 Resuming needs no engine: what has ended well is here.
 """
 
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -78,11 +79,12 @@ class Ledger:
         self.folder = folder
         try:
             (folder / "attempts").mkdir(parents=True, exist_ok=True)
-            self._file = (folder / "fleet.jsonl").open("ab")
+            self._file = (folder / "fleet.jsonl").open("ab", buffering=0)
         except OSError as error:
             raise DlhwError(f"{folder}: {error.strerror}") from error
         try:
             _hold(self._file.fileno(), folder)
+            self._end_torn_line()
         except DlhwError:
             self._file.close()
             raise
@@ -113,17 +115,24 @@ class Ledger:
         """Close the file."""
         self._file.close()
 
+    def _end_torn_line(self) -> None:
+        """Or the next would be a part of it."""
+        path = self.folder / "fleet.jsonl"
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            self._sync(self._file, b"\n")
+
     def _append(self, data: Mapping[str, Any]) -> None:
         self._sync(self._file, json.dumps(data, allow_nan=False).encode() + b"\n")
 
     def _write(self, path: Path, data: bytes) -> None:
-        with path.open("ab") as file:
+        with path.open("ab", buffering=0) as file:
             self._sync(file, data)
 
-    def _sync(self, file: Any, data: bytes) -> None:
+    def _sync(self, file: io.FileIO, data: bytes) -> None:
+        """Unbuffered: what did not get on the disk is not tried again when the file is closed."""
         try:
-            file.write(data)
-            file.flush()
+            while data:
+                data = data[file.write(data) :]
             os.fsync(file.fileno())
         except OSError as error:
             raise DlhwError(f"{self.folder} cannot be written: {error.strerror}; what was measured is kept") from error

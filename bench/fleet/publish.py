@@ -13,6 +13,7 @@ from bench.fleet import ledger
 from bench.fleet.ledger import Attempt, End, History
 from bench.fleet.schedule import BEGIN, END, blocks_of
 from bench.records.record import Outcome, Record, Status
+from suites.errors import DlhwError
 
 
 def counted(history: History) -> dict[tuple[str, str], Attempt]:
@@ -71,5 +72,8 @@ def _row(case_id: str, case: Mapping[str, Any], reason: str) -> str:
 
 def _replace(path: Path, lines: Iterable[str]) -> Path:
     temporary = path.with_suffix(".part")
-    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return temporary.replace(path)
+    try:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return temporary.replace(path)
+    except OSError as error:
+        raise DlhwError(f"{path} cannot be written: {error.strerror}; what was measured is kept beside it") from error

@@ -12,8 +12,9 @@ from bench.fleet.task import Block, Node
 MOST_ATTEMPTS = 3
 """At one block, by nodes that were lost, refused or cancelled; then it is told as not measured."""
 BEGIN, END = "anchor-begin", "anchor-end"
-START_SECONDS, ANCHOR_SECONDS = 5.0, 12.0
-"""That a task takes beyond its cases, and the anchor cases on two cores: first guesses, which the run corrects."""
+START_SECONDS, ANCHOR_SECONDS = 5.0, 40.0
+"""That a task takes beyond its cases, and the anchor cases by all launches on two cores: first guesses, which the run
+corrects."""
 
 
 class Each(StrEnum):

@@ -216,6 +216,8 @@ class Record:
         details: what else an operation has to tell.
         notes: of a net, what a reader must know of how it was measured: kind -> sentence.
         cost: seconds that each phase of the work took; `total` from request to end, process start included.
+        machine_offset: as a share, how far with 95 % confidence its machine may be from the middle of the kind that
+            shares its suite; None where a machine measured the suite by itself, and where it is not known.
     """
 
     id: str
@@ -235,6 +237,7 @@ class Record:
     sampling: Sampling | None = None
     backends: Mapping[str, Any] | None = None
     cost: Mapping[str, float] | None = None
+    machine_offset: float | None = None
 
     @property
     def disturbed(self) -> tuple[str, ...]:

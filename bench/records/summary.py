@@ -9,7 +9,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from bench.records.record import Record
@@ -79,6 +79,28 @@ def value_of(record: Record) -> Value:
         return Value(metric, found.median_seconds / amount, *(bounds or (None, None)))
     bounds = None if low is None or high is None else (amount / high, amount / low)
     return Value(metric, amount / found.median_seconds, *(bounds or (None, None)))
+
+
+def across_machines(found: Summary, value: Value, offset: float | None) -> tuple[Summary, Value]:
+    """The same with intervals that hold, too, how far the machine may be from others of its kind.
+
+    Args:
+        offset: a share, the 95 % bound of that; None: nothing is known of it, or it does not matter.
+    """
+    if not offset or found.low_seconds is None or found.high_seconds is None:
+        return found, value
+    low, high = _wider(found.low_seconds, found.median_seconds, found.high_seconds, offset)
+    wider = replace(found, low_seconds=low, high_seconds=high, half_width=(high - low) / 2 / found.median_seconds)
+    if value.low is None or value.high is None:
+        return wider, value
+    low, high = _wider(value.low, value.value, value.high, offset)
+    return wider, replace(value, low=low, high=high)
+
+
+def _wider(low: float, middle: float, high: float, share: float) -> tuple[float, float]:
+    """Both are of independent causes: their logarithms add by squares."""
+    below, above = (math.hypot(math.log(end / middle), math.log1p(share)) for end in (low, high))
+    return middle * math.exp(-below), middle * math.exp(above)
 
 
 def _rate_of(record: Record) -> str:

@@ -7,8 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,15 +81,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _to_store(config: pytest.Config, store: str) -> None:
-    """Put the run into a store, in a process of its own: what becomes of it there is no matter of the measuring's.
-
-    The store goes by the environment, which others do not see, as a command line they do.
-    """
     output = config.getoption("benchmark_json", None)
     whole = output and Path(output).is_file() and Path(output).stat().st_size
-    path = Path(output) if whole else _journal_path(config)
-    add = [sys.executable, "-P", str(command.ROOT / "dlhw.py"), "history", "add", str(path.resolve())]
-    subprocess.run(add, env={**os.environ, "DLHW_STORE": store}, stdin=subprocess.DEVNULL, check=False)
+    command.to_store([Path(output) if whole else _journal_path(config)], store)
 
 
 def pytest_collection(session: pytest.Session) -> None:

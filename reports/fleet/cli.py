@@ -2,12 +2,18 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from suites.errors import DlhwError, did_you_mean
+
+if TYPE_CHECKING:
+    from bench.fleet.fleet import Request
+    from bench.fleet.task import Engine
+    from reports.fleet.compare import Standing
 
 INTERRUPTED = 130
 fleet = typer.Typer(no_args_is_help=True, help="Measure on many machines by one command, each alone on its machine.")
@@ -40,6 +46,13 @@ def run(
     env: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable for the measuring processes.")
     ] = None,
+    ship: Annotated[
+        bool, typer.Option("--ship", help="Nodes run this dlhw, sent to them, whatever they have installed.")
+    ] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|URL", help="Put all results into this store, as dlhw history add does."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the fleet in FOLDER: only what is missing.")
     ] = False,
@@ -51,7 +64,7 @@ def run(
 
     Exit code: 0 all was measured, 1 some blocks were not, 2 a mistake of the command line, 130 interrupted.
     """
-    from bench.fleet.fleet import Fleet, Request
+    from bench.fleet.fleet import Request
     from bench.fleet.schedule import Each
 
     if each not in {*Each}:
@@ -60,17 +73,28 @@ def run(
         arguments=tuple(context.args), each=Each(each), shard=shard, nodes=nodes, anchors=anchors,
         max_other_cores=max_load, wait_seconds=wait, variables=dict(map(_variable, env or ())),
     )  # fmt: skip
-    chosen = _engine(engine, address, partition, time_limit, output)
+    chosen = _engine(engine, address, partition, time_limit, output, ship=ship)
+    raise typer.Exit(_run(request, chosen, output, store, resume=resume))
+
+
+def _run(request: "Request", engine: "Engine", output: Path, store: str | None, *, resume: bool) -> int:
+    """The exit code."""
+    from bench.fleet.fleet import Fleet
+    from bench.sweep.command import to_store
+
     try:
-        whole = Fleet(request, chosen, output, lambda line: print(line, flush=True)).run(resume=resume)
+        whole = Fleet(request, engine, output, lambda line: print(line, flush=True)).run(resume=resume)
     except KeyboardInterrupt:
         _results(output)
         print(f"dlhw: interrupted; go on with --resume, look at it with dlhw fleet status {output}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
-    for path in _results(output):
-        print(f"results: {path}")
+        return INTERRUPTED
+    written = _results(output)
+    for path in written:
+        print(f"results: {path}", flush=True)
+    if store and written:
+        to_store(written, store)
     print(f"next: dlhw fleet compare {output}    dlhw report {output}/*.json -o page.html")
-    raise typer.Exit(0 if whole else 1)
+    return 0 if whole else 1
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -80,34 +104,50 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _engine(name: str, address: str | None, partition: str | None, time_limit: int, folder: Path):  # type: ignore[no-untyped-def]
+def _engine(  # type: ignore[no-untyped-def]
+    name: str, address: str | None, partition: str | None, time_limit: int, folder: Path, *, ship: bool
+):  # fmt: skip
+    from bench.fleet.ship import packed
+
     match name:
         case "local":
+            if ship:
+                raise DlhwError("--ship: the engine local has no other machine; name it with --engine ray or slurm")
             from bench.fleet.engines.local import Local
 
             return Local()
         case "ray":
             from bench.fleet.engines.ray import Ray
 
-            return Ray(address)
+            return Ray(address, packed() if ship else None)
         case "slurm":
             from bench.fleet.engines.slurm import Slurm
 
-            return Slurm(folder, partition, time_limit)
+            return Slurm(folder, partition, time_limit, packed() if ship else None)
     raise DlhwError(f"--engine {name}: no such engine{did_you_mean(name, ['local', 'ray', 'slurm'])}")
 
 
 def _results(folder: Path) -> list[Path]:
-    """Make each node's results file of its journal."""
+    """Make each node's results file of its journal, whole or not at all."""
+    from bench.fleet import ledger
     from reports.results.recover import recover
 
-    written = []
-    for journal in sorted(folder.glob("*.journal.jsonl")):
-        data, _ = recover(journal)
-        path = folder / f"{journal.name.removesuffix('.journal.jsonl')}.json"
-        path.write_text(json.dumps(data, indent=1), encoding="utf-8")
-        written.append(path)
-    return written
+    journals = sorted(folder.glob("*.journal.jsonl"))
+    found = {journal.name.removesuffix(".journal.jsonl"): recover(journal)[0] for journal in journals}
+    if found and ledger.read(folder).header.get("shard"):
+        from reports.fleet.compare import machine_offsets, share_offsets
+
+        share_offsets(found, machine_offsets(folder))
+    return [_replaced(folder / f"{node}.json", data) for node, data in found.items()]
+
+
+def _replaced(path: Path, data: Mapping[str, Any]) -> Path:
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        return part.replace(path)
+    except OSError as error:
+        raise DlhwError(f"{path}: {error.strerror}; the journals beside it are whole") from error
 
 
 @fleet.command()
@@ -158,13 +198,19 @@ def compare(
     else:
         import pandas as pd
 
-        rows = [{"kind": each.kind, "node": each.node, "family": each.family, "offset": _percent(each.offset),
+        rows = [{"kind": each.kind, "node": each.node, "family": each.family, "offset": _interval(each),
                  "others' spread": _percent(each.spread), "drift": _percent(each.drift),
                  "": "UNLIKE" if each.outlier else ""} for each in found]  # fmt: skip
         export.show(pd.DataFrame(rows), f"{folder}: nodes against the others of their kind, by anchor cases")
         for line in sentences(found):
             print(line)
     raise typer.Exit(1 if any(each.outlier for each in found) else 0)
+
+
+def _interval(each: "Standing") -> str:
+    if each.low is None or each.high is None:
+        return _percent(each.offset)
+    return f"{_percent(each.offset)} [{100 * each.low:+.1f}, {100 * each.high:+.1f}]"
 
 
 def _percent(share: float | None) -> str:

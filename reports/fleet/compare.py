@@ -1,35 +1,39 @@
 """Which machine of a fleet is not like the others of its kind, by how much, and in what.
 
-Every node has measured the same anchor cases before and after its own. Within a kind of hardware the mean logarithm of
-a node's times, family by family, is held against the others' by the generalised extreme Studentised deviate test
-(Rosner 1983, doi 10.1080/00401706.1983.10487848), which finds several outliers that would hide one another. The
-families share the level; it holds where the noise is normal, and not for launches with long tails (docs/fleet.md).
+Every node has measured the same anchor cases before and after its own, by several launches each. Within a kind of
+hardware a node's figure, family by family, is held against the others' (reports/fleet/outliers.py). All families of
+all kinds share the level: of a fleet of machines that are alike one is named with at most that probability.
 """
 
+import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from bench.fleet import ledger, publish
 from bench.fleet.ledger import History
-from bench.fleet.schedule import END, kind_of
+from bench.fleet.schedule import BEGIN, END, kind_of
 from bench.records.record import Record, Status
-from bench.records.summary import summarise
+from bench.records.summary import by_launch
+from reports.fleet.outliers import FEWEST_NODES, middle_of, unlike
 from suites.cases import parse
 
-if TYPE_CHECKING:
-    import numpy as np
-
-NULL_ROWS = 20_000
-FEWEST_NODES = 4
-"""Fewer have no spread to speak of: what is unlike what cannot be told."""
 FAMILIES = {"matmul": "arithmetic", "copy": "memory bandwidth"}
 """Operation -> what it is a measure of; nets are a family of their own."""
 NETS = "nets"
+TOLERANCE = 0.02
+"""Smaller differences matter to nobody."""
+UNKNOWN_OFFSET = "other machines of its kind share this suite, and how far this one is from them is not known"
+T_975 = 2.5706
+"""Of Student's t with five degrees of freedom: the launches of two anchors, less one."""
+Array = np.ndarray[Any, Any]
+Anchors = Mapping[str, Mapping[str, Sequence[float]]]
+"""`anchor-begin`, `anchor-end` -> case id -> medians of its launches, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Standing:
 
     Attributes:
         offset: its times against the middle of the others', as a share; 0.05 is 5 % slower.
+        low, high: the 95 % interval of that, by the node's own launches and the others' spread; None with one launch.
         spread: standard deviation of the others' offsets; None where there are too few.
         drift: what its anchors at the end took more than those at the beginning, as a share; None without.
         outlier: whether it is not like the others, at the asked level.
@@ -47,12 +52,14 @@ class Standing:
     node: str
     family: str
     offset: float
+    low: float | None
+    high: float | None
     spread: float | None
     drift: float | None
     outlier: bool
 
 
-def compare(folder: Path, level: float = 0.05, tolerance: float = 0.02) -> list[Standing]:
+def compare(folder: Path, level: float = 0.05, tolerance: float = TOLERANCE) -> list[Standing]:
     """Every node's standing, by kind and family.
 
     Args:
@@ -65,23 +72,30 @@ def compare(folder: Path, level: float = 0.05, tolerance: float = 0.02) -> list[
     history = ledger.read(folder)
     times = anchor_times(folder, history)
     kinds: dict[str, list[str]] = {}
-    for node in sorted({node for node, _ in times}):
+    for node in sorted(times):
         kinds.setdefault(kind_of(history.plans[node]["environment"]), []).append(node)
-    return [each for kind, nodes in kinds.items() for each in _of_kind(kind, nodes, times, level, tolerance)]
+    compared = [
+        (kind, family, logs) for kind, nodes in kinds.items()
+        for family, logs in _families({node: times[node] for node in nodes}).items()
+    ]  # fmt: skip
+    return [
+        each
+        for kind, family, logs in compared
+        for each in _standings(kind, family, logs, level / len(compared), tolerance)
+    ]
 
 
-def anchor_times(folder: Path, history: History) -> dict[tuple[str, str], dict[str, float]]:
-    """(node, `anchor-begin` or `anchor-end`) -> case id -> median seconds."""
-    found = {}
-    for place, attempt in publish.anchors(history).items():
+def anchor_times(folder: Path, history: History) -> dict[str, Anchors]:
+    """Of every node that has measured any."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for (node, place), attempt in publish.anchors(history).items():
         records = _records(ledger.lines_of(folder, attempt.number))
-        found[place] = {record.id: summarise(record).median_seconds for record in records}
-    return found
+        cases = {record.id: [statistics.median(launch) for launch in by_launch(record)] for record in records}
+        found.setdefault(node, {})[place] = cases
+    return dict(found)
 
 
 def _records(lines: Sequence[str]) -> list[Record]:
-    import json
-
     entries = [data for line in lines if (data := json.loads(line)).get("kind") == "record"]
     records = [Record.from_json(data["record"]) for data in entries]
     return [record for record in records if record.outcome.status is Status.MEASURED]
@@ -93,90 +107,91 @@ def family_of(case_id: str) -> str:
     return f"{FAMILIES.get(operation, NETS)}, {device.partition(':')[0]}"
 
 
-def _of_kind(
-    kind: str, nodes: Sequence[str], times: Mapping[tuple[str, str], Mapping[str, float]], level: float,
-    tolerance: float,
-) -> list[Standing]:  # fmt: skip
-    common = set.intersection(*({*cases} for (node, _), cases in times.items() if node in nodes))
+def _families(times: Mapping[str, Anchors]) -> dict[str, dict[str, Array]]:
+    """Family -> node -> (cases, anchors, launches), of the cases that all nodes have measured each time."""
+    common = set.intersection(*({*cases} for places in times.values() for cases in places.values()))
     families: dict[str, list[str]] = {}
     for case_id in sorted(common):
         families.setdefault(family_of(case_id), []).append(case_id)
+    return {
+        family: {node: _logs(places, cases) for node, places in times.items()} for family, cases in families.items()
+    }
+
+
+def _logs(places: Anchors, cases: Sequence[str]) -> Array:
+    """Of the launches that each of the cases has each time: one that was disturbed is set aside by its sweep."""
+    ordered = [places[place] for place in (BEGIN, END) if place in places]
+    launches = min(len(found[case]) for found in ordered for case in cases)
+    return np.log([[found[case][:launches] for found in ordered] for case in cases])
+
+
+def _standings(kind: str, family: str, nodes: Mapping[str, Array], level: float, tolerance: float) -> list[Standing]:
+    middles = {node: middle_of(logs) for node, logs in nodes.items()}
+    named = unlike(nodes, level)
     found = []
-    for family, cases in families.items():
-        logs = {node: _mean_log(node, cases, times) for node in nodes}
-        unlike = outliers(logs, level / len(families))
-        for node in nodes:
-            others = [value for name, value in logs.items() if name != node and name not in unlike]
-            offset = math.expm1(logs[node] - statistics.median(others)) if others else 0.0
-            spread = statistics.stdev(others) if len(others) >= FEWEST_NODES - 1 else None
-            flagged = node in unlike and abs(offset) > tolerance
-            found.append(Standing(kind, node, family, offset, spread, _drift(node, cases, times), flagged))
+    for node, logs in nodes.items():
+        others = [float(middles[name][0]) for name in nodes if name != node and name not in named]
+        off = float(middles[node][0]) - statistics.median(others) if others else 0.0
+        spread = statistics.stdev(others) if len(others) >= FEWEST_NODES - 1 else None
+        half = _half_width(node, middles, others) if logs[0].size > 1 else None
+        found.append(Standing(
+            kind, node, family, math.expm1(off),
+            None if half is None else math.expm1(off - half), None if half is None else math.expm1(off + half),
+            spread, _drift(logs), node in named and abs(math.expm1(off)) > tolerance,
+        ))  # fmt: skip
     return found
 
 
-def _mean_log(node: str, cases: Sequence[str], times: Mapping[tuple[str, str], Mapping[str, float]]) -> float:
-    return statistics.fmean(
-        math.log(found[case]) for (name, _), found in times.items() if name == node for case in cases
-    )
+def _half_width(node: str, middles: Mapping[str, tuple[Array, Array]], others: Sequence[float]) -> float:
+    """Of a node's offset, in logarithms: Student's t for its own error, by few launches, and the others' middle.
+
+    Its error is not thought to be less than the middle one's: six launches may agree by chance.
+    """
+    own = max(float(middles[node][1]), statistics.median(float(error) for _, error in middles.values()))
+    middle = statistics.stdev(others) / math.sqrt(len(others)) if len(others) > 1 else own
+    return T_975 * math.hypot(own, middle)
 
 
-def _drift(node: str, cases: Sequence[str], times: Mapping[tuple[str, str], Mapping[str, float]]) -> float | None:
-    places = {place: found for (name, place), found in times.items() if name == node}
-    if len(places) < 2:
+def _drift(logs: Array) -> float | None:
+    """Of the medians of the launches at the end against those at the beginning."""
+    if logs.shape[1] < 2:
         return None
-    after, before = places.pop(END), next(iter(places.values()))
-    return math.expm1(statistics.fmean(math.log(after[case] / before[case]) for case in cases))
+    before, after = np.median(logs, axis=2).mean(axis=0)
+    return math.expm1(after - before)
 
 
-def outliers(values: Mapping[str, float], level: float) -> set[str]:
-    """Names of the values that are not of one normal distribution with the others (Rosner 1983).
+def machine_offsets(folder: Path) -> dict[str, dict[str | None, float]]:
+    """Node -> family -> the 95 % bound of how far it is from the middle of its kind, as a share.
 
-    Up to a third of them; the largest number whose statistic is beyond its critical value, so that two bad ones do not
-    hide one another.
+    By the anchors; nothing of nodes that have none, and of kinds of a single node.
     """
-    import numpy as np
-
-    if len(values) < FEWEST_NODES:
-        return set()
-    names = np.array(list(values))
-    removed, statistics_ = _extremes(np.array([list(values.values())]))
-    beyond = statistics_[0] > _critical(len(values), level)
-    unlike = int(beyond.nonzero()[0].max()) + 1 if beyond.any() else 0
-    return set(names[removed[0, :unlike]].tolist())
-
-
-def _extremes(rows: "np.ndarray[Any, Any]") -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
-    """Of each row, again and again, the value farthest from the mean of those left: its index, its distance in sd."""
-    import numpy as np
-
-    count = rows.shape[1]
-    gone = np.zeros(rows.shape, bool)
-    found = []
-    for _ in range(count // 3):
-        left = np.ma.array(rows, mask=gone)
-        spread = left.std(axis=1, ddof=1).filled(0.0)
-        distance = np.abs(left - left.mean(axis=1, keepdims=True)).filled(-1.0)
-        worst = distance.argmax(axis=1)
-        found.append((worst, distance.max(axis=1) / np.where(spread > 0, spread, np.inf)))
-        gone[np.arange(len(rows)), worst] = True
-    removed, statistics_ = zip(*found, strict=True)
-    return np.stack(removed, axis=1), np.stack(statistics_, axis=1)
+    found: dict[str, dict[str | None, float]] = {}
+    standings = compare(folder)
+    for each in standings:
+        among = sum(other.kind == each.kind and other.family == each.family for other in standings)
+        if among > 1 and each.low is not None and each.high is not None:
+            bound = max(abs(math.log1p(each.low)), abs(math.log1p(each.high)))
+            found.setdefault(each.node, {})[each.family] = math.expm1(bound)
+    return found
 
 
-@cache
-def _critical(count: int, level: float) -> "np.ndarray[Any, Any]":
-    """Critical values of the statistics: Rosner's, all raised alike until of normal rows `level` have one beyond.
+def share_offsets(results: Mapping[str, dict[str, Any]], offsets: Mapping[str, Mapping[str | None, float]]) -> None:
+    """Have every measured case of a sharded fleet tell how far its node may be from the others of its kind.
 
-    His are right from 25 values on; of 16 alike they find an outlier in 7.5 % where 5 % are meant.
+    A case whose family has no anchor has the largest of its node's.
+
+    Args:
+        results: node -> its results file's content, which is changed.
     """
-    import numpy as np
-    from scipy.stats import t
-
-    left = count - np.arange(count // 3)
-    quantile = t.ppf(1 - level / (2 * left), left - 2)
-    rosner = quantile * (left - 1) / np.sqrt((left - 2 + quantile**2) * left)
-    _, null = _extremes(np.random.default_rng(1).normal(size=(NULL_ROWS, count)))
-    return np.asarray(rosner * np.quantile((null / rosner).max(axis=1), 1 - level))
+    for node, data in results.items():
+        known = offsets.get(node, {})
+        for benchmark in data["benchmarks"]:
+            info = benchmark["extra_info"]
+            anchored = info["case"].get("operation") in {None, *FAMILIES}
+            family = family_of(benchmark["param"]) if anchored else None
+            info["machine_offset"] = known.get(family, max(known.values(), default=None))
+            if not known and len(results) > 1:
+                info["notes"] = {**(info.get("notes") or {}), "machine": UNKNOWN_OFFSET}
 
 
 def sentences(found: Sequence[Standing]) -> list[str]:

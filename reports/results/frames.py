@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records.record import SCHEMA, Outcome, Record, Sampling, Status, fingerprint
-from bench.records.summary import Value, percentile, summarise, value_of
+from bench.records.summary import Value, across_machines, percentile, summarise, value_of
 from suites.errors import DlhwError
 
 AXES = (
@@ -23,7 +23,7 @@ COLUMNS = (
     "file", "machine", "fingerprint", "suite", "datetime", "torch", "device_model",
     "id", "kind", *AXES, "parameters", "status", "reason",
     "launches", "samples", "median_seconds", "low_seconds", "high_seconds", "half_width", "within_half_width",
-    "p90_seconds", "p99_seconds", "latency_seconds",
+    "machine_offset", "p90_seconds", "p99_seconds", "latency_seconds",
     "metric", "value", "value_low", "value_high", "images_per_second", "samples_per_second",
     "step_flops", "forward_flops_per_image", "flops_per_second", "bytes_per_second",
     "compulsory_bytes", "operator_bytes", "operators",
@@ -38,7 +38,8 @@ COLUMNS = (
 )  # fmt: skip
 """In this order; `value` in the unit that `metric` names; times in seconds, memory in bytes, half widths a share.
 
-`half_width` is between launches where there are several, else within the one, as `within_half_width` always is.
+`half_width` is between launches where there are several, else within the one, as `within_half_width` always is. All
+intervals but the latter hold `machine_offset`, too: how far a machine of a sharded fleet may be from its kind's middle.
 Percentiles are of single steps, and None where too few of them stand behind one. `operators` are those that move data,
 `dispatched` are all. Predicted are cases that were not measured: no other column says anything of them.
 """
@@ -50,7 +51,7 @@ COUNTS = frozenset({
 })  # fmt: skip
 FIGURES = frozenset({
     "value", "value_low", "value_high",
-    "half_width", "within_half_width", "images_per_second", "samples_per_second", "flops_per_second",
+    "half_width", "within_half_width", "machine_offset", "images_per_second", "samples_per_second", "flops_per_second",
     "bytes_per_second", "relative_error", "tolerance",
     "mean_power_watts", "joules_per_image", "images_per_joule",
     "idle_power_watts", "above_idle_joules_per_image", "power_limit_watts",
@@ -264,7 +265,7 @@ def _numbers(case: Mapping[str, Any], name: str) -> str | None:
 def _timing(record: Record) -> dict[str, Any]:
     if not record.seconds:
         return {}
-    found, value = summarise(record), value_of(record)
+    found, value = across_machines(summarise(record), value_of(record), record.machine_offset)
     step = record.flops.step if record.flops else None
     sampling = record.sampling
     single_steps = record.seconds if sampling and sampling.steps_per_sample == 1 else ()
@@ -276,6 +277,7 @@ def _timing(record: Record) -> dict[str, Any]:
         "high_seconds": found.high_seconds,
         "half_width": found.half_width,
         "within_half_width": found.within_half_width,
+        "machine_offset": record.machine_offset,
         "p90_seconds": percentile(single_steps, 0.9),
         "p99_seconds": percentile(single_steps, 0.99),
         "latency_seconds": _latency(sampling, found.median_seconds),

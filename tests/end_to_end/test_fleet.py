@@ -11,9 +11,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from bench.fleet import ledger
 from bench.fleet.ledger import End
+from reports.history import schema
+from reports.history.store import open_store
 from tests.support import slurm
 from tests.support.runner import ROOT
 from tests.support.slurm import until
@@ -32,6 +35,8 @@ architecture = "lenet"
 batch_size = [1, 2]
 """
 CASES = {f"lenet-{mode}-b{batch}-fp32-contiguous-eager-cpu" for mode in ("inference", "training") for batch in (1, 2)}
+HUGE = 10**11
+"""A batch of 313 TB: its memory is asked for, and not had."""
 CALM = ["--max-load", "99", "--wait", "500", "--no-anchors"]
 """Other tests run beside this one: their load is no reason to refuse here. The cores are waited for."""
 CLUSTER = """
@@ -48,8 +53,8 @@ cluster.shutdown()
 """
 
 
-def fleet(folder, *arguments, environment=None):
-    (folder / "tiny.toml").write_text(SUITE)
+def fleet(folder, *arguments, environment=None, suite=SUITE):
+    (folder / "tiny.toml").write_text(suite)
     return subprocess.Popen(
         [sys.executable, "-P", str(ROOT / "dlhw.py"), "fleet", "run", "-o", "out", "--suite", "tiny.toml", *CALM,
          *arguments],
@@ -84,15 +89,19 @@ def measures(folder, count=1):
 
 
 def test_a_killed_controller_leaves_nothing_running_and_is_resumed(tmp_path):
-    first = fleet(tmp_path)
+    first = fleet(tmp_path, suite=SUITE.replace("[1, 2]", f"[1, 2, {HUGE}]"))
     until(lambda: any(each.block == "lenet-inference" and each.end is End.DONE for each in attempts(tmp_path)), 300)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     until(lambda: not processes_in(tmp_path), 60)
-    code, output = ended(fleet(tmp_path, "--resume"))
-    assert code == 0, output
+    code, output = ended(fleet(tmp_path, "--resume", suite=SUITE.replace("[1, 2]", f"[1, 2, {HUGE}]")))
     (found,) = ids(tmp_path).values()
     assert sorted(found) == sorted(CASES)
+    assert code == 0, output
+    (path,) = (tmp_path / "out").glob("*.json")
+    exhausted = json.loads(path.read_text())["outcomes"]
+    assert [each["status"] for each in exhausted] == ["out_of_memory", "out_of_memory"]
+    assert all("can't allocate memory" in each["reason"] for each in exhausted)
     done = [each.block for each in attempts(tmp_path) if each.end is End.DONE and each.block != "plan"]
     assert sorted(done) == ["lenet-inference", "lenet-training"]
 
@@ -128,17 +137,19 @@ def short_folder():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
-def test_a_ray_cluster_of_three_loses_one_in_the_middle(tmp_path, short_folder):
+def test_a_ray_cluster_of_three_with_another_dlhw_loses_one_in_the_middle(tmp_path, short_folder):
     home = short_folder
     (home / "ray").mkdir()
     variables = {"RAY_TMPDIR": str(home), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-    environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
+    (home / "bench").mkdir()
+    (home / "bench" / "__init__.py").write_text("raise ImportError('the dlhw of the node')")
+    environment = {**os.environ, **variables, "PYTHONPATH": str(home)}
     cluster = subprocess.Popen([sys.executable, "-c", CLUSTER], env=environment, text=True, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
     try:
         address = cluster.stdout.readline().strip()
         assert address, "the cluster did not start"
-        going = fleet(tmp_path, "--engine", "ray", "--address", address, "--shard", environment=environment)
+        going = fleet(tmp_path, "--engine", "ray", "--address", address, "--shard", "--ship", environment=environment)
         until(lambda: measures(tmp_path), 300)
         victim = next(each for each in attempts(tmp_path) if each.block != "plan")
         names = subprocess.run([sys.executable, "-c", NODES.format(address=address)], env=environment, text=True,
@@ -188,22 +199,58 @@ def cluster(tmp_path_factory):
         yield started
 
 
-def test_slurm_runs_a_fleet_and_a_second_one_waits(cluster, tmp_path):
+def test_slurm_runs_a_fleet_and_a_second_one_waits_and_both_are_in_one_store(cluster, tmp_path):
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
-    going = [fleet(folder, "--engine", "slurm", "--shard", environment=cluster.environment) for folder in folders]
+    common = ["--engine", "slurm", "--nodes", "1", "--store", str(tmp_path / "history.db")]
+    going = [
+        fleet(folder, *common, *more, environment=cluster.environment)
+        for folder, more in zip(folders, ([], ["--ship"]), strict=True)
+    ]
     for process, folder in zip(going, folders, strict=True):
         code, output = ended(process)
         assert code == 0, output
         assert sorted(case for cases in ids(folder).values() for case in cases) == sorted(CASES)
     assert cluster.ask("squeue", "-h").strip() == ""
+    with open_store(str(tmp_path / "history.db")).reading() as connection:
+        kept = connection.execute(sa.select(schema.result.c.measurement)).scalars()
+        assert len({number for number in kept if number is not None}) == 2 * len(CASES)
+
+
+def jobs(cluster, folder):
+    """Node -> number of the fleet's job that runs there, without the plans'."""
+    blocks = {f"dlhw-{each.number}" for each in attempts(folder) if each.block != "plan"}
+    lines = [line.split() for line in cluster.ask("squeue", "-h", "-t", "running", "-o", "%i %N %j").splitlines()]
+    return {node: job for job, node, name in lines if name in blocks}
+
+
+def test_slurm_ends_a_job_by_its_limit_and_loses_a_node_which_comes_back(cluster, tmp_path):
+    slow = SUITE.replace("precision = 0.5", "precision = 0.0001").replace("max_seconds = 0.05", "max_seconds = 60")
+    asked = ["--engine", "slurm", "--shard"]
+    going = fleet(tmp_path, *asked, environment=cluster.environment, suite=slow)
+    until(lambda: len(jobs(cluster, tmp_path)) == 2, 300)
+    known = jobs(cluster, tmp_path)
+    cluster.ask("scontrol", "update", f"JobId={known['node1']}", "EndTime=now")
+    cluster.lose("node2", known["node2"])
+    code, output = ended(going)
+    assert code == 1, output
+    lost = {each.node: each.reason for each in attempts(tmp_path) if each.end is End.LOST}
+    assert lost == {"node1": f"job {known['node1']} ended: timeout", "node2": f"job {known['node2']} ended: node fail"}
+    assert processes_in(tmp_path) == []  # what the node measured has gone with its job
+    cluster.start_node("node2")
+    until(lambda: cluster.ask("sinfo", "-h", "-N", "-o", "%N %T").split().count("idle") == 2, 120)
+    code, output = ended(fleet(tmp_path, *asked, "--resume", environment=cluster.environment))
+    assert code == 0, output
+    found = ids(tmp_path)
+    assert len(found) == 2  # the node that came back has its share
+    assert sorted(case for cases in found.values() for case in cases) == sorted(CASES)
 
 
 def test_slurms_cancelled_job_is_told(cluster, tmp_path):
     going = fleet(tmp_path, "--engine", "slurm", "--nodes", "1", environment=cluster.environment)
-    until(lambda: measures(tmp_path), 300)
-    job = next(line for line in cluster.ask("squeue", "-h", "-o", "%i %j").splitlines() if "dlhw" in line).split()[0]
+    until(lambda: jobs(cluster, tmp_path), 300)
+    (job,) = jobs(cluster, tmp_path).values()
     cluster.ask("scancel", job)
     code, output = ended(going)
     lost = [each for each in attempts(tmp_path) if each.end is End.LOST]
@@ -211,12 +258,3 @@ def test_slurms_cancelled_job_is_told(cluster, tmp_path):
     assert "cancelled" in lost[0].reason
     assert code == 1  # its only node: what is lost there is told, and the fleet is not whole
     assert f"{lost[0].block}  lost: job {job} ended: cancelled" in output
-
-
-def test_a_slurm_node_that_went_away_and_came_back_is_used(cluster, tmp_path):
-    cluster.stop("node2", signal.SIGKILL)
-    cluster.start_node("node2")
-    until(lambda: cluster.ask("sinfo", "-h", "-N", "-o", "%N %T").split().count("idle") == 2, 120)
-    code, output = ended(fleet(tmp_path, "--engine", "slurm", "--shard", environment=cluster.environment))
-    assert code == 0, output
-    assert sorted(case for cases in ids(tmp_path).values() for case in cases) == sorted(CASES)

@@ -1,12 +1,17 @@
 """A Slurm of two nodes on this machine, for tests: munged, slurmctld and two slurmd, in a folder of their own."""
 
+import contextlib
 import os
 import platform
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
+
+import psutil
 
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 PARTS = ("slurmctld", "slurmd", "munged", "squeue")
@@ -94,17 +99,34 @@ class Cluster:
         """Start a node's daemon."""
         self._start(node, "slurmd", "-D", "-N", node)
 
-    def stop(self, name, signal=15):
+    def stop(self, name, how=signal.SIGTERM):
         """End a daemon."""
         daemon = self._daemons[name]
         if daemon.poll() is None:
-            daemon.send_signal(signal)
+            daemon.send_signal(how)
             daemon.wait(30)
+
+    def lose(self, node, job):
+        """As a power cut has it: the node's daemon goes, and its job with all that it started."""
+        self.stop(node, signal.SIGKILL)
+        ours = f"SLURM_CONF={self.folder / 'slurm.conf'}".encode()
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, psutil.NoSuchProcess):
+                if (path / "cmdline").read_bytes().startswith(f"slurmstepd: [{job}.".encode()) and ours in (
+                    path / "environ"
+                ).read_bytes().split(b"\0"):
+                    kill_all(psutil.Process(int(path.name)))
 
     def ask(self, *command):
         """What one of Slurm's commands prints."""
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         return done.stdout
+
+
+def kill_all(process):
+    for each in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def until(true, seconds=60):

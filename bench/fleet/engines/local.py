@@ -25,9 +25,8 @@ class LocalRun:
             env={**(os.environ if environment is None else environment), "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # that it has ended is told by `ended`
-            self._process.stdin.write(json.dumps(task.to_json()))
-            self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:  # that it has ended is told by `ended`
+            pipe.write(json.dumps(task.to_json()))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._last_words: list[str] = []

@@ -20,12 +20,19 @@ DROPPED = ("OMP_NUM_THREADS",)
 """What Ray sets in its workers, whatever the node's own word is."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 SERVE_SOURCE = '''
-def serve(task, dropped):
-    """On a node: the node's process, clean; yields its messages, lines of JSON, then END and how."""
-    import json, os, subprocess, sys
+def serve(task, dropped, packed):
+    """On a node: the node's process, clean; yields its messages, lines of JSON, then END and how.
+
+    Where a dlhw is sent along (`packed`), it is run from a folder of its own, which then goes.
+    """
+    import io, json, os, shutil, subprocess, sys, tempfile, zipfile
 
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
     environment.pop("CUDA_VISIBLE_DEVICES", None)
+    folder = tempfile.mkdtemp(prefix="dlhw-sent-") if packed else None
+    if folder:
+        zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, environment.get("PYTHONPATH")]))
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "bench.fleet.node", "-", "-"], text=True, env=environment,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -42,6 +49,9 @@ def serve(task, dropped):
         if process.poll() is None:
             process.terminate()
             process.wait(30)
+        process.stdout.close()
+        process.stderr.close()
+        shutil.rmtree(folder or "", ignore_errors=True)
 '''
 """Sent as text: a node without dlhw says so, instead of failing to find a module of ours."""
 
@@ -102,6 +112,7 @@ class Ray:
 
     Args:
         address: `HOST:PORT` of its head, or `auto`; None: a cluster of this machine alone, ended with the fleet.
+        packed: a dlhw that the nodes run in the place of their own; None: their own.
 
     Raises:
         DlhwError: Ray is not installed, or the cluster does not answer.
@@ -109,12 +120,15 @@ class Ray:
 
     whole_node = True
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, address: str | None, packed: bytes | None = None) -> None:
+        self._packed = packed
         self._ray = _ray()
         quiet = {"log_to_driver": False, "logging_level": "WARNING"}
         here = {"include_dashboard": False, "resources": {RESOURCE: 1}, "object_store_memory": 80_000_000}
         try:
             self._ray.init(**quiet, **({"address": address} if address else here))
+        except self._ray.exceptions.RayError as error:  # of a token, above all
+            raise DlhwError(f"--address {address}: {_last_words(error)} (its token: docs/fleet.md)") from error
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise DlhwError(f"--address {address}: no Ray cluster answers there ({error})") from error
 
@@ -143,7 +157,7 @@ class Ray:
             num_cpus=node.cores, num_gpus=node.gpus, resources=ours, max_retries=0, num_returns="streaming",
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.address, soft=False),
         )  # fmt: skip
-        stream = remote.remote(task.to_json(), list(DROPPED))
+        stream = remote.remote(task.to_json(), list(DROPPED), self._packed)
         return RayRun(iter(stream), self._ray.get, lambda: self._ray.cancel(stream, force=False))
 
     def close(self) -> None:

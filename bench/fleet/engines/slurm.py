@@ -6,10 +6,13 @@ left are ended by the one that resumes.
 """
 
 import contextlib
+import io
 import json
+import shlex
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -110,11 +113,13 @@ class Slurm:
         folder: of the fleet, on a file system that all nodes share.
         partition: None: Slurm's default.
         minutes: time limit of a job.
+        packed: a dlhw that the nodes run in the place of their own, unpacked below `folder`; None: this one, by its
+            path, which they all have.
     """
 
     whole_node = True
 
-    def __init__(self, folder: Path, partition: str | None, minutes: int) -> None:
+    def __init__(self, folder: Path, partition: str | None, minutes: int, packed: bytes | None = None) -> None:
         submitit = _submitit()
         self._folder = (folder / "slurm").absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -122,6 +127,10 @@ class Slurm:
         self._minutes = minutes
         self._refusal = submitit.core.utils.FailedJobError
         self._executor = submitit.SlurmExecutor(folder=self._folder, python=sys.executable, max_num_timeout=0)
+        self._root = ROOT
+        if packed is not None:
+            self._root = self._folder / "dlhw"
+            zipfile.ZipFile(io.BytesIO(packed)).extractall(self._root)
         self._jobs = self._folder / "jobs.txt"
         if self._jobs.is_file():  # those that a killed controller left
             cancel(self._jobs.read_text().split())
@@ -146,13 +155,14 @@ class Slurm:
         source.write_text(json.dumps(task.to_json()), encoding="utf-8")
         self._executor.update_parameters(
             exclusive=True, mem="0", nodes=1, ntasks_per_node=1, cpus_per_task=node.cores, time=self._minutes,
+            setup=[f"export PYTHONPATH={shlex.quote(str(self._root))}${{PYTHONPATH:+:$PYTHONPATH}}"],
             job_name=f"dlhw-{task.attempt}", **({"partition": self._partition} if self._partition else {}),
             additional_parameters={
                 "nodelist": node.address, "no_requeue": True, **({"gres": f"gpu:{node.gpus}"} if node.gpus else {})
             },
         )  # fmt: skip
         try:
-            job = self._executor.submit(serve, str(source), str(out), str(ROOT))
+            job = self._executor.submit(serve, str(source), str(out), str(self._root))
         except self._refusal as error:
             raise DlhwError(f"--engine slurm: sbatch: {str(error).strip()}") from error
         with self._jobs.open("a") as file:

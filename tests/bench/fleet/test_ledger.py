@@ -43,6 +43,11 @@ def test_a_torn_line_is_passed_over(begun, tmp_path):
     with (tmp_path / "fleet.jsonl").open("ab") as file:
         file.write(b'{"kind": "started", "att')
     assert ledger.read(tmp_path).done("a") == {"x"}
+    begun.close()
+    again = Ledger(tmp_path)  # the controller that resumes: its first line is no part of the torn one
+    tried(again, 2, "y")
+    again.close()
+    assert ledger.read(tmp_path).done("a") == {"x", "y"}
 
 
 @pytest.mark.parametrize(

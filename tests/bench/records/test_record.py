@@ -65,7 +65,7 @@ def test_extra_info_holds_all_but_samples_and_outcome():
     info = measured(sampling=SYNCHRONISED).extra_info()
     assert list(info) == [
         "schema", "case", "memory", "flops", "traffic", "work", "details", "notes", "compile", "sensors", "check",
-        "sampling", "backends", "cost",
+        "sampling", "backends", "cost", "machine_offset",
     ]  # fmt: skip
     assert info["schema"] == 1
     assert info["case"] == {**LENET.to_json(), "parameters": 61706}

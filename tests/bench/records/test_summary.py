@@ -16,6 +16,7 @@ from bench.records.summary import (
     STUDENT_975,
     Summary,
     Value,
+    across_machines,
     by_launch,
     half_width,
     launch_interval,
@@ -179,3 +180,16 @@ def test_too_few_samples_give_a_value_without_interval():
         found = value_of(measured(seconds=SEVEN[1:2], work=Work(metric=metric, amount=2)))
         assert (found.low, found.high) == (None, None)
         assert found.value == (0.001 if metric == "seconds" else 1000)
+
+
+def test_how_far_a_machine_may_be_from_others_of_its_kind_is_in_the_interval():
+    found = Summary(1.0, math.exp(-0.03), math.exp(0.03), 0.03, 0.01, 3)
+    value = Value("images_per_second", 8.0, 8 * math.exp(-0.03), 8 * math.exp(0.03))
+    wider, rate = across_machines(found, value, math.expm1(0.04))
+    assert (wider.low_seconds, wider.high_seconds) == pytest.approx((math.exp(-0.05), math.exp(0.05)))  # 3, 4, 5
+    assert (rate.low, rate.high) == pytest.approx((8 * math.exp(-0.05), 8 * math.exp(0.05)))
+    assert wider.half_width == pytest.approx(math.sinh(0.05))
+    assert wider.within_half_width == 0.01
+    assert across_machines(found, value, None) == (found, value)
+    unknown = Summary(1.0, None, None, None, None, 1)
+    assert across_machines(unknown, Value("steps", 1.0, None, None), 0.1)[0] == unknown

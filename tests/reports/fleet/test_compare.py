@@ -1,44 +1,16 @@
-"""Which node is not like the others: Rosner's test on his own kind of example, false findings counted."""
+"""Which node is not like the others, and how far nodes that share a suite may be from one another."""
 
 import json
 import math
-import random
 
 import pytest
 
 from bench.fleet.ledger import Attempt, End, Ledger
-from reports.fleet.compare import compare, family_of, outliers, sentences
+from reports.fleet.compare import compare, family_of, machine_offsets, sentences, share_offsets
 from suites.case import Case
-from tests.support.samples import ENVIRONMENT, measured, micro
+from tests.support.samples import ENVIRONMENT, measured, micro, results
 
-ROSNER = (
-    -0.25, 0.68, 0.94, 1.15, 1.20, 1.26, 1.26, 1.34, 1.38, 1.43, 1.49, 1.49, 1.55, 1.56, 1.58, 1.65, 1.69, 1.70, 1.76,
-    1.77, 1.81, 1.91, 1.94, 1.96, 1.99, 2.06, 2.09, 2.10, 2.14, 2.15, 2.23, 2.24, 2.26, 2.35, 2.37, 2.40, 2.47, 2.54,
-    2.62, 2.64, 2.90, 2.92, 2.92, 2.93, 3.21, 3.26, 3.30, 3.59, 3.68, 4.30, 4.64, 5.34, 5.42, 6.01,
-)  # fmt: skip
-"""Rosner's own data (1983), as in the NIST/SEMATECH handbook, section 1.3.5.17.3: three outliers at 5 %."""
 NET = Case.parse("lenet-inference-b8-fp32-contiguous-eager-cpu-t2")
-
-
-def test_rosners_example():
-    values = {str(index): value for index, value in enumerate(ROSNER)}
-    assert {values[name] for name in outliers(values, 0.05)} == {6.01, 5.42, 5.34}
-
-
-def test_two_bad_ones_do_not_hide_one_another():
-    values = {f"n{i}": 0.01 * math.sin(i) for i in range(14)} | {"bad": 0.10, "worse": 0.11}
-    assert outliers(values, 0.05) == {"bad", "worse"}
-
-
-def test_too_few_have_no_outlier():
-    assert outliers({"a": 0.0, "b": 0.0, "c": 9.0}, 0.05) == set()
-
-
-def test_of_sixteen_alike_one_is_named_as_seldom_as_was_asked():
-    tossed = random.Random(5)
-    runs = 1000
-    false = sum(bool(outliers({str(i): tossed.gauss(0, 0.02) for i in range(16)}, 0.05)) for _ in range(runs))
-    assert 0.03 * runs <= false <= 0.07 * runs  # 50 +- 2.9 standard deviations
 
 
 @pytest.mark.parametrize(
@@ -104,3 +76,26 @@ def test_a_difference_too_small_to_matter_is_no_finding(fleet):
 def test_of_three_nodes_none_can_be_told(fleet):
     found = compare(fleet({"a": (1, 1), "b": (1, 1), "c": (2, 1)}))
     assert sentences(found)[0].endswith("3 nodes; 4 are needed to tell which is unlike the others")
+
+
+def test_what_nodes_that_share_a_suite_differ_by_is_in_the_intervals(fleet):
+    folder = fleet({"a": (1.0, 1.0), "b": (1.0, 1.25)})
+    offsets = machine_offsets(folder)
+    nets, copies = ({node: offsets[node][family] for node in "ab"} for family in ("nets, cpu", "memory bandwidth, cpu"))
+    assert nets["a"] < 1e-9
+    assert copies["b"] == pytest.approx(0.25)
+    assert copies["a"] == pytest.approx(0.25)  # 1/1.25 to one side is 1.25 to the other
+    micros = [micro(f"{name}-65536-fp32-cpu-t2", 1e9, metric="bytes_per_second") for name in ("copy", "triad")]
+    data = {node: results(measured(NET), *micros) for node in "ab"}
+    share_offsets(data, offsets)
+    told = {each["param"].partition("-")[0]: each["extra_info"]["machine_offset"] for each in data["b"]["benchmarks"]}
+    assert told["copy"] == told["triad"] == copies["b"]  # triad has no anchor: the largest
+    assert told["lenet"] == nets["b"]
+
+
+def test_what_is_not_known_of_nodes_that_share_a_suite_is_said():
+    data = {node: results(measured(NET)) for node in "ab"}
+    share_offsets(data, {})
+    (info,) = (benchmark["extra_info"] for benchmark in data["a"]["benchmarks"])
+    assert info["machine_offset"] is None
+    assert "how far this one is from them is not known" in info["notes"]["machine"]

@@ -136,6 +136,17 @@ def test_parts_of_a_record(row, parts, expected):
     assert {key: row(measured(**parts)).get(key) for key in expected} == expected
 
 
+def test_a_sharing_machines_offset_is_in_every_interval_but_the_one_within(row):
+    seconds = tuple(1 + index / 1000 for index in range(7))
+    plain, sharing = row(measured(seconds=seconds)), row(measured(seconds=seconds, machine_offset=0.2))
+    assert sharing["machine_offset"] == 0.2
+    assert sharing["low_seconds"] < plain["low_seconds"] / 1.19
+    assert sharing["value_high"] > plain["value_high"] * 1.19
+    assert sharing["half_width"] > plain["half_width"]
+    for column in ("median_seconds", "within_half_width", "value"):
+        assert sharing[column] == plain[column]
+
+
 def test_columns_are_always_the_same(path):
     assert list(load(write(path, measured())).columns) == list(COLUMNS)
     assert list(load(write(path)).columns) == list(COLUMNS)
