@@ -12,9 +12,9 @@ from bench.machine import ceilings
 from bench.prediction import evaluate
 from bench.prediction.predict import Prediction, predict
 from bench.records.record import Record
+from bench.sweep.sweep import machine_of
 from reports.results import frames
 from suites import suite, units
-from suites.axes import Machine
 from suites.axes import impossible as not_possible
 from suites.case import Case
 from suites.errors import DlhwError
@@ -36,16 +36,6 @@ def of_suite(path: Path, name: str, axes: Sequence[str]) -> tuple[dict[str, Any]
     memory = {device["name"]: device.get("memory_bytes") for device in data["machine_info"]["devices"]}
     found = predict(file.records, cases, ceilings=known, memory_bytes=memory, drawn=data["dlhw"].get("drawn"))
     return data, {case.id: (case, found[case.id]) for case in cases if case.id in found}
-
-
-def machine_of(machine_info: Mapping[str, Any]) -> Machine:
-    """What a plan needs of the machine that a results file is of."""
-    devices = [device for device in machine_info["devices"] if not device.get("reason")]
-    return Machine(
-        devices=tuple(device["name"] for device in devices),
-        threads=machine_info["host"]["cores"],
-        tf32_devices=frozenset(device["name"] for device in devices if device.get("tf32")),
-    )
 
 
 def table(found: Mapping[str, tuple[Case, Prediction]]) -> pd.DataFrame:

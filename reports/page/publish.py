@@ -15,6 +15,7 @@ from reports.page import layout as paging
 from reports.page.figures_gate import GateFile
 from reports.page.plots import Figure, styles_for
 from reports.results import export, frames
+from reports.results.escape import cell
 from suites import units
 from suites.errors import DlhwError
 
@@ -136,12 +137,12 @@ def summary(data: Dataset, title: str, gates: Sequence[GateFile] = ()) -> str:
     if not data.cases.empty:
         lines += ["| machine | cases | measured | noisy |", "|---|---|---|---|"]
         for row in paging.coverage(data.cases):
-            lines.append(f"| {_cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
+            lines.append(f"| {cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
         lines += ["", *_relative(data)]
     told = [figure for figure in drawn if figure.finding and not figure.id.startswith("relative-")]
-    lines += [f"- **{figure.question}** {_cell(figure.finding)}" for figure in told]
-    lines += [f"- **{_cell(item['subject'])}**: {_cell(item['text'])}" for item in sentences]
-    lines += [f"- {_cell(item['claim'])}: **{item['verdict']}**. {_cell(item['figures'])}" for item in claims]
+    lines += [f"- **{figure.question}** {cell(figure.finding)}" for figure in told]
+    lines += [f"- **{cell(item['subject'])}**: {cell(item['text'])}" for item in sentences]
+    lines += [f"- {cell(item['claim'])}: **{item['verdict']}**. {cell(item['figures'])}" for item in claims]
     return "\n".join(lines) + "\n"
 
 
@@ -152,9 +153,9 @@ def _relative(data: Dataset) -> Iterator[str]:
             found = relative.relative(data.cases, mode=mode, way=way, reference=data.reference)
             if found.finding:
                 yield from (
-                    f"### {_cell(found.finding)}",
+                    f"### {cell(found.finding)}",
                     "",
-                    f"| system | speed, {_cell(found.reference)} = 1 | nets |",
+                    f"| system | speed, {cell(found.reference)} = 1 | nets |",
                 )
                 yield "|---|---|---|"
                 for row in found.table.to_dict("records"):
@@ -163,9 +164,5 @@ def _relative(data: Dataset) -> Iterator[str]:
                         if row["system"] == found.reference
                         else units.spread(row["ratio"], row["ratio_low"], row["ratio_high"])
                     )
-                    yield f"| {_cell(row['system'])} | {speed} | {row['nets']} |"
+                    yield f"| {cell(row['system'])} | {speed} | {row['nets']} |"
                 yield ""
-
-
-def _cell(text: object) -> str:
-    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
