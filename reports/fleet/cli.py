@@ -64,10 +64,10 @@ def run(
     try:
         whole = Fleet(request, chosen, output, lambda line: print(line, flush=True)).run(resume=resume)
     except KeyboardInterrupt:
-        _results(output)
+        results_of(output)
         print(f"dlhw: interrupted; go on with --resume, look at it with dlhw fleet status {output}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
-    for path in _results(output):
+    for path in results_of(output):
         print(f"results: {path}")
     print(f"next: dlhw fleet compare {output}    dlhw report {output}/*.json -o page.html")
     raise typer.Exit(0 if whole else 1)
@@ -97,8 +97,8 @@ def _engine(name: str, address: str | None, partition: str | None, time_limit: i
     raise DlhwError(f"--engine {name}: no such engine{did_you_mean(name, ['local', 'ray', 'slurm'])}")
 
 
-def _results(folder: Path) -> list[Path]:
-    """Make each node's results file of its journal."""
+def results_of(folder: Path) -> list[Path]:
+    """Make each node's results file of its journal; their paths."""
     from reports.results.recover import recover
 
     written = []
@@ -129,7 +129,7 @@ def status(
 
     table = pd.DataFrame(rows, columns=["number", "node", "block", "end", "seconds", "measuring_seconds", "reason"])
     table["end"] = table["end"].fillna("running, or its controller was killed")
-    _results(folder)
+    results_of(folder)
     export.show(table.astype("string").fillna(""), f"{folder}: dlhw fleet run {' '.join(history.header['arguments'])}")
 
 

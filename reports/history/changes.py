@@ -199,7 +199,7 @@ def _common(metric: str, series: Series, alarms: float) -> tuple[list[Change], S
     runs = np.flatnonzero((~np.isnan(wide)).sum(axis=0) >= FEWEST_SERIES)
     if len(runs) < FEWEST_RUNS:
         return [], series
-    factor = _factor(wide[:, runs])[None]
+    factor = in_common(wide[:, runs])[None]
     errors = np.full_like(factor, LEAST_SHARE)
     variances = scatter(factor, errors)
     calm, _ = tamed(factor, np.sqrt(variances))
@@ -222,7 +222,7 @@ def _by_run(series: Series) -> Floats:
     return wide
 
 
-def _factor(wide: Floats) -> Floats:
+def in_common(wide: Floats) -> Floats:
     """What all series do, a run: medians of rows and columns taken off by turns (Tukey 1977, median polish)."""
     factor = np.zeros(wide.shape[1])
     for _ in range(5):
