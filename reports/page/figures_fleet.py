@@ -10,7 +10,7 @@ import pandas as pd
 from bench.fleet import ledger
 from bench.fleet.ledger import Attempt, End, History
 from reports.fleet.compare import FEWEST_NODES, compare, sentences
-from reports.page.figures_history import short, told
+from reports.page.figures_history import of_names, short, told
 from reports.page.plots import COLOURS, Figure, layout, plot, points
 from reports.results.escape import printable
 
@@ -117,12 +117,12 @@ def nodes(rows: pd.DataFrame, question: str, name: str) -> Figure:
         if len(own):
             marker = {"color": ANCHOR, "symbol": symbol, "size": 8}
             traces.append(points(own, column, "label", name=f"anchors at the {column}", mode="markers", marker=marker))
-    axes = layout("time against the middle of the others, %", "")
-    axes.yaxis.update(type="category", categoryarray=list(data["label"][::-1]))
-    axes.height = 150 + 24 * len(data)
-    axes.legend.y = -80 / (axes.height - 70)
+    axes = of_names(layout("time against the others, %", ""), data["label"])
     few = f" {len(data)} nodes: {FEWEST_NODES} are needed to tell." if len(data) < FEWEST_NODES else ""
-    note = f"By the anchor cases, which every node measured before and after its own: right of 0 is slower.{few}"
+    note = (
+        "By the anchor cases, which every node measured before and after its own, against the middle of the others: "
+        f"right of 0 is slower.{few}"
+    )
     columns = tuple(column for column in STANDING if column in data)
     return Figure(name, question, _alike(data), plot(traces, axes), data, columns, note)
 

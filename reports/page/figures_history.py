@@ -32,6 +32,8 @@ CAUSES = {
 }  # fmt: skip
 WORSE, BETTER = COLOURS[5], COLOURS[2]
 UNITS = {"seconds": "s", "bytes": "B"}
+BELOW = {"orientation": "h", "xref": "container", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"}
+"""A legend under all of a figure, where names leave little room beside them."""
 SHADE = "rgba(128, 128, 128, 0.14)"
 
 
@@ -80,14 +82,11 @@ def changes(found: pd.DataFrame, reliability: Sequence[str] = ()) -> Figure:
         )
         for cause, (colour, symbol) in CAUSES.items() if (causes == cause).any()
     ]  # fmt: skip
-    axes = layout("change, % (right of 0: more time, more memory, more of what is counted)", "")
-    axes.height = 140 + 26 * len(shown)
-    axes.yaxis.update(type="category", categoryarray=list(shown["label"][::-1]))
-    axes.legend.y = -80 / (axes.height - 70)
+    axes = of_names(layout("change, %", ""), shown["label"])
     left = f" The first {len(shown)} are drawn; the table has all {len(data)}." if len(data) > len(shown) else ""
     note = (
-        f"Found by dlhw history check; runs added since have not been judged.{left} dlhw history show N has the "
-        f"commands that tell more. {'; '.join(dict.fromkeys(reliability)).capitalize()}."
+        f"Right of 0 is more. Found by dlhw history check; runs added since have not been judged.{left} "
+        f"dlhw history show N has the commands that tell more. {'; '.join(dict.fromkeys(reliability)).capitalize()}."
     )
     return Figure(
         "history-changes", "What changed, since when, and whose doing was it?", _urgent(data),
@@ -106,9 +105,9 @@ def _urgent(found: pd.DataFrame) -> str:
 
 
 def _sentence(row: Any) -> str:
-    """`#3, box: lenet-... seconds +10.2% [+9.8, +10.6] since 2026-02-13 02:40; code: c0ffee..f00d (3 commits)`."""
+    """`#3, box: lenet-... seconds +10.2% [+9.8, +10.6] since 2026-02-13; code: c0ffee..f00d (3 commits)`."""
     return (
-        f"#{row['finding']}, {told(row['machine'])}: {told(row['case'])}, {_changed(row)} since {row['since']}; "
+        f"#{row['finding']}, {told(row['machine'])}: {told(row['case'])}, {_changed(row)} since {row['since'][:10]}; "
         f"{told(row['cause'])}"
     )
 
@@ -174,10 +173,10 @@ def trend(rows: pd.DataFrame, found: pd.DataFrame, runs: pd.DataFrame, where: st
     for own, y, text, symbol, colour in ((disturbed, value, "disturbed", "circle-open", COLOURS[1]),
                                          (without, "middle", "not measured", "x", COLOURS[5])):  # fmt: skip
         if len(own):
-            marker = {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2}}
+            marker = {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2, "color": colour}}
             traces.append(points(own, "at", y, name=text, mode="markers", marker=marker, text="reason"))
     axes = layout("", metric.replace("_", " "))
-    axes.yaxis.ticksuffix = UNITS.get(metric.rpartition("_")[2], "")
+    axes.yaxis.update(ticksuffix=UNITS.get(metric.rpartition("_")[2], ""), tickformat="~s")
     of_metric = found[found["metric"].isin([metric.replace("_", " "), "measured"])]
     question = f"{told(case)}, {metric.replace('_', ' ')} by run ({where})"
     return Figure(
@@ -190,7 +189,7 @@ def trend(rows: pd.DataFrame, found: pd.DataFrame, runs: pd.DataFrame, where: st
 def _told_of(found: pd.DataFrame) -> str:
     """What was found of a case alone; empty where nothing was."""
     return " ".join(
-        f"#{row['finding']}, {row['state']}: {row['change']} since {row['since']}; {told(row['cause'])}."
+        f"#{row['finding']}, {row['state']}: {row['change']} since {row['since'][:10]}; {told(row['cause'])}."
         for row in found.head(MOST_TOLD).to_dict("records")
     )
 
@@ -206,7 +205,8 @@ def _last(measured: pd.Series, metric: str) -> str:
 
 def _dated(axes: go.Layout, runs: pd.DataFrame, found: pd.DataFrame, height: int) -> go.Layout:
     """With time along x, environments as bands, and a line where a change is found."""
-    axes.height, axes.legend.y, axes.xaxis.type = height, -70 / (height - 70), "date"
+    axes.update(height=height, legend=BELOW, margin_b=70)
+    axes.xaxis.type = "date"
     begins = runs.drop_duplicates("environment")
     ends = [*begins["at"].iloc[1:], runs["at"].iloc[-1]]
     for number, (row, end) in enumerate(zip(begins.to_dict("records"), ends, strict=True)):
@@ -218,6 +218,14 @@ def _dated(axes: go.Layout, runs: pd.DataFrame, found: pd.DataFrame, height: int
         colour, dash = WORSE if row["worse"] else BETTER, "dash" if row["state"] == "open" else "dot"
         axes.shapes += (_shape("line", row["since"], row["since"], line={"color": colour, "width": 2, "dash": dash}),)
         axes.annotations += (_mark(row["since"], 1, f"#{row['finding']}"),)
+    return axes
+
+
+def of_names(axes: go.Layout, labels: pd.Series) -> go.Layout:
+    """With a line for each name, the first on top, and 0 in sight."""
+    axes.update(height=140 + 26 * len(labels), legend=BELOW, margin_b=80)
+    axes.xaxis.rangemode = "tozero"
+    axes.yaxis.update(type="category", categoryarray=list(labels[::-1]))
     return axes
 
 
@@ -235,7 +243,7 @@ def _mark(x: str, y: int, text: str) -> go.layout.Annotation:
 def _named(runs: pd.DataFrame) -> str:
     """What is new in each of the last environments."""
     begins = runs[runs["changed"] != ""].tail(NAMED_ENVIRONMENTS)
-    told_ = [f"env {row['environment']}, {row['at']}: {told(row['changed'])}" for row in begins.to_dict("records")]
+    told_ = [f"env {row['environment']}, {row['at'][:10]}: {told(row['changed'])}" for row in begins.to_dict("records")]
     return f"Environments by turns shaded; {'; '.join(told_)}." if told_ else "One environment all the while."
 
 
