@@ -20,6 +20,7 @@ ATTEMPT = ("node", "block", "end", "reason", "seconds", "instead")
 """An attempt that did not come to its end; `instead` is what became of its block."""
 UNLIKE, ALIKE, ANCHOR = COLOURS[5], COLOURS[0], COLOURS[7]
 MOST_TOLD = 3
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _percent(share: float | None) -> float | None:
 def _attempt(attempt: Attempt, history: History) -> dict[str, Any]:
     same = [each for each in history.attempts.values()
             if (each.block, each.team) == (attempt.block, attempt.team) and each.end is End.DONE]  # fmt: skip
-    instead = f"measured by {same[0].node}" if same else "not measured"
+    instead = f"measured by {same[0].node}" if same else NOT_MEASURED
     end = attempt.end or "running, or its controller was killed"
     return {
         "node": attempt.node, "block": attempt.block, "end": str(end), "reason": attempt.reason,
@@ -106,17 +107,17 @@ def nodes(rows: pd.DataFrame, question: str, name: str) -> Figure:
     ordered = rows.sort_values("offset", ascending=False, kind="stable")
     data = ordered.assign(label=[short(told(node)) for node in ordered["node"]])
     outlier = data["outlier"].astype(bool)
+    drawn = (
+        ("begin", "", data[data["begin"].notna()], "before its own cases", ANCHOR, "triangle-right-open"),
+        ("end", "", data[data["end"].notna()], "after them", ANCHOR, "triangle-left-open"),
+        ("offset", "low", data[~outlier], "like the others", ALIKE, "circle"),
+        ("offset", "low", data[outlier], "not like the others", UNLIKE, "x"),
+    )
     traces = [
-        points(own, "offset", "label", name=text, low="low", high="high", across=True, mode="markers",
-               marker={"color": colour, "symbol": symbol, "size": 10})
-        for own, text, colour, symbol in ((data[~outlier], "like the others", ALIKE, "circle"),
-                                          (data[outlier], "not like the others", UNLIKE, "x")) if len(own)
+        points(own, column, "label", name=text, mode="markers", marker={"color": colour, "symbol": symbol, "size": 9},
+               low=low, high=low and "high", across=bool(low))
+        for column, low, own, text, colour, symbol in drawn if len(own)
     ]  # fmt: skip
-    for column, symbol in (("begin", "triangle-right-open"), ("end", "triangle-left-open")):
-        own = data[data[column].notna()]
-        if len(own):
-            marker = {"color": ANCHOR, "symbol": symbol, "size": 8}
-            traces.append(points(own, column, "label", name=f"anchors at the {column}", mode="markers", marker=marker))
     axes = of_names(layout("time against the others, %", ""), data["label"])
     few = f" {len(data)} nodes: {FEWEST_NODES} are needed to tell." if len(data) < FEWEST_NODES else ""
     note = (
@@ -152,11 +153,19 @@ def lost(attempts: pd.DataFrame, counts: tuple[int, int], where: str, name: str)
         attempts: `ATTEMPT`.
         counts: of attempts in all, and of these.
     """
-    ends = ", ".join(f"{count} {end}" for end, count in attempts["end"].value_counts().items())
-    without = attempts.loc[attempts["instead"] == "not measured", "block"].nunique()
-    rest = f"; {without} blocks were not measured" if without else "; all of them were measured in the end"
-    finding = f"{counts[1]} of {counts[0]} tasks did not come to their end: {ends}{rest}." if counts[1] else (
-        f"All {counts[0]} tasks came to their end."
-    )  # fmt: skip
     shown = attempts.assign(reason=[printable(str(reason)) for reason in attempts["reason"]])
-    return Figure(name, f"What failed, or was lost? ({where})", finding, None, shown, ATTEMPT)
+    return Figure(name, f"What failed, or was lost? ({where})", _lost(shown, *counts), None, shown, ATTEMPT)
+
+
+def _lost(attempts: pd.DataFrame, tasks: int, short_of: int) -> str:
+    """How many; and which blocks nobody has measured, or else what was done about the others."""
+    if not short_of:
+        return f"All {tasks} tasks came to their end."
+    ends = ", ".join(f"{count} {end}" for end, count in attempts["end"].value_counts().items())
+    ordered = attempts.sort_values("instead", key=lambda column: column != NOT_MEASURED, kind="stable")
+    words = [
+        f"{told(row['node'])}, {told(row['block'])}: {told(row['reason'] or row['end'])}; {told(row['instead'])}."
+        for row in ordered.head(MOST_TOLD).to_dict("records")
+    ]
+    more = [f"And {short_of - MOST_TOLD} more."] if short_of > MOST_TOLD else []
+    return " ".join([f"{short_of} of {tasks} tasks did not come to their end: {ends}.", *words, *more])

@@ -18,7 +18,8 @@ def fleet_folder(folder, factors, *, slower_at_the_end=None, lost=None):
     Args:
         factors: node -> (factor on its nets' times, on its copies').
         slower_at_the_end: node -> factor on all of its last anchors.
-        lost: node -> (how its first attempt at its block ended, why, whether there was a second that came to its end).
+        lost: node -> (how its first attempt at its block ended, None where it runs; why; whether there was a second
+            that came to its end).
     """
     book = Ledger(folder)
     book.begin({"arguments": ["--suite", "quick"]})
@@ -35,7 +36,8 @@ def fleet_folder(folder, factors, *, slower_at_the_end=None, lost=None):
             book.started(attempt)
             for line in _lines(node, block, nets * factor, copies * factor) if became is End.DONE else ():
                 book.keep(number, json.dumps(line))
-            book.ended(attempt)
+            if became is not None:
+                book.ended(attempt)
     book.close()
     publish.write(folder)
     return folder
