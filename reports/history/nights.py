@@ -112,9 +112,9 @@ def _series(history: History, runs: pd.DataFrame, fits: set[str]) -> pd.DataFram
     rows = history.results[history.results["case"].isin(fits)]
     error = NORMAL_975 * rows["between"].fillna(rows["within"]).fillna(0.0)
     shown = rows.assign(low=rows["value"] * np.exp(-error), high=rows["value"] * np.exp(error), machine=history.machine)
-    axes = {case: {axis: _plain(history.axes[case].get(axis)) for axis in AXES} for case in fits}
-    of_cases = pd.DataFrame.from_dict(axes, orient="index", columns=list(AXES))
-    return shown.join(runs, on="run").join(of_cases, on="case")[list(SERIES)].reset_index(drop=True)
+    for axis in AXES:
+        shown[axis] = shown["case"].map({case: _plain(history.axes[case].get(axis)) for case in fits})
+    return shown.join(runs, on="run")[list(SERIES)].reset_index(drop=True)
 
 
 def _plain(value: Any) -> Any:

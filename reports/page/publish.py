@@ -99,7 +99,7 @@ def _picture(figure: Figure, kind: str, folder: Path) -> bool:
         return False
     path = _in_folder(folder, figure.id, kind)
     shown = go.Figure(figure.plot)
-    title = {"text": f"{figure.question}<br><sup>{escape(figure.finding)}</sup>"}
+    title = {"text": f"{escape(figure.question)}<br><sup>{escape(figure.finding)}</sup>"}
     shown.update_layout(title=title, paper_bgcolor="white", plot_bgcolor="white", margin_t=80)
     try:
         shown.write_image(path, format=kind, width=1000, height=500, scale=2)
@@ -140,7 +140,7 @@ def summary(data: Dataset, title: str, beside: Beside = paging.NOTHING) -> str:
             lines.append(f"| {cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
         lines += ["", *_relative(data)]
     told = [figure for figure in drawn if figure.finding and not figure.id.startswith("relative-")]
-    lines += [f"- **{figure.question}** {cell(figure.finding)}" for figure in told]
+    lines += [f"- **{cell(figure.question)}** {cell(figure.finding)}" for figure in told]
     lines += [f"- **{cell(item['subject'])}**: {cell(item['text'])}" for item in sentences]
     lines += [f"- {cell(item['claim'])}: **{item['verdict']}**. {cell(item['figures'])}" for item in claims]
     return "\n".join(lines) + "\n"
