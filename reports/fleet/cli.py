@@ -47,7 +47,7 @@ def run(
     """Measure a suite on many machines: ARGS are those of pytest bench/.
 
     As in dlhw fleet run --engine ray --address 10.0.0.1:6379 --suite inference -o out. One results file a node is in
-    FOLDER, at any time: dlhw report FOLDER/*.json. Ctrl-C ends all of it; --resume goes on.
+    FOLDER, at any time: dlhw report FOLDER. Ctrl-C ends all of it; --resume goes on.
 
     Exit code: 0 all was measured, 1 some blocks were not, 2 a mistake of the command line, 130 interrupted.
     """
@@ -69,7 +69,7 @@ def run(
         raise typer.Exit(INTERRUPTED) from None
     for path in results_of(output):
         print(f"results: {path}")
-    print(f"next: dlhw fleet compare {output}    dlhw report {output}/*.json -o page.html")
+    print(f"next: dlhw fleet compare {output}    dlhw report {output} -o page.html")
     raise typer.Exit(0 if whole else 1)
 
 
