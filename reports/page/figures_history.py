@@ -168,8 +168,8 @@ def trend(rows: pd.DataFrame, found: pd.DataFrame, runs: pd.DataFrame, where: st
     measured = data[data[value].notna()]
     disturbed, without = measured[measured["reason"] != ""], data[data[value].isna() & data["middle"].notna()]
     looks = {"color": COLOURS[0], "size": 6}
-    traces = [points(measured, "at", value, name="measured", low=low, high=high, mode="lines+markers", marker=looks,
-                     line={"width": 1})]  # fmt: skip
+    traces = [points(measured, "at", value, name="measured", low=low, high=high, text="commit",
+                     mode="lines+markers", marker=looks, line={"width": 1})]  # fmt: skip
     for own, y, text, symbol, colour in ((disturbed, value, "disturbed", "circle-open", COLOURS[1]),
                                          (without, "middle", "not measured", "x", COLOURS[5])):  # fmt: skip
         if len(own):
@@ -205,7 +205,7 @@ def _last(measured: pd.Series, metric: str) -> str:
 
 def _dated(axes: go.Layout, runs: pd.DataFrame, found: pd.DataFrame, height: int) -> go.Layout:
     """With time along x, environments as bands, and a line where a change is found."""
-    axes.update(height=height, legend=BELOW, margin_b=70)
+    axes.update(height=height, legend=BELOW, margin_b=70, margin_t=36)
     axes.xaxis.type = "date"
     begins = runs.drop_duplicates("environment")
     ends = [*begins["at"].iloc[1:], runs["at"].iloc[-1]]
@@ -214,10 +214,10 @@ def _dated(axes: go.Layout, runs: pd.DataFrame, found: pd.DataFrame, height: int
             axes.shapes += (_shape("rect", row["at"], end, fillcolor=SHADE, line={"width": 0}, layer="below"),)
         if number and number >= len(begins) - NAMED_ENVIRONMENTS:
             axes.annotations += (_mark(row["at"], 0, f"env {row['environment']}"),)
-    for row in found.to_dict("records"):
+    for number, row in enumerate(found.sort_values("since").to_dict("records")):
         colour, dash = WORSE if row["worse"] else BETTER, "dash" if row["state"] == "open" else "dot"
         axes.shapes += (_shape("line", row["since"], row["since"], line={"color": colour, "width": 2, "dash": dash}),)
-        axes.annotations += (_mark(row["since"], 1, f"#{row['finding']}"),)
+        axes.annotations += (_mark(row["since"], 1, f"#{row['finding']}", 12 * (number % 2)),)
     return axes
 
 
@@ -233,10 +233,10 @@ def _shape(kind: str, begin: str, end: str, **looks: Any) -> go.layout.Shape:
     return go.layout.Shape(type=kind, xref="x", yref="paper", x0=begin, x1=end, y0=0, y1=1, **looks)
 
 
-def _mark(x: str, y: int, text: str) -> go.layout.Annotation:
+def _mark(x: str, y: int, text: str, shift: int = 0) -> go.layout.Annotation:
     return go.layout.Annotation(
         x=x, y=y, xref="x", yref="paper", text=text, showarrow=False, xanchor="left", font={"size": 11},
-        yanchor="bottom",
+        yanchor="bottom", yshift=shift,
     )  # fmt: skip
 
 
