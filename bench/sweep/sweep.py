@@ -358,7 +358,10 @@ class Sweep:
 
 
 def machine_of(environment: Mapping[str, Any]) -> Machine:
-    """What a plan needs of what `bench.worker.environment` found; a device that fails an allocation is absent."""
+    """What a plan needs of what `bench.worker.environment` found; a device that fails an allocation is absent.
+
+    What a results file's `machine_info` holds of that does, too: compilers and nets are not known of it.
+    """
     devices = [device for device in environment["devices"] if not device.get("reason")]
     return Machine(
         devices=tuple(device["name"] for device in devices),
@@ -372,6 +375,9 @@ def machine_of(environment: Mapping[str, Any]) -> Machine:
             if device.get("speed")
         },
         power_limits=power.ranges(devices),
-        compile_problems=environment["compile_problems"],
-        unknown_architectures={**environment["unknown_architectures"], **environment.get("broken_architectures", {})},
+        compile_problems=environment.get("compile_problems", {}),
+        unknown_architectures={
+            **environment.get("unknown_architectures", {}),
+            **environment.get("broken_architectures", {}),
+        },
     )

@@ -13,9 +13,9 @@ from bench.prediction import evaluate
 from bench.prediction.facts import KnownWork, StepWork, uncounted
 from bench.prediction.predict import Prediction, predict
 from bench.records.record import Record
+from bench.sweep.sweep import machine_of
 from reports.results import frames
 from suites import suite, units
-from suites.axes import Machine
 from suites.axes import impossible as not_possible
 from suites.case import Case
 from suites.errors import DlhwError
@@ -51,16 +51,6 @@ def _counted(cases: Sequence[Case], records: Sequence[Record]) -> dict[Case, Ste
         return {}
     with Worker() as worker:
         return counted(worker, cases, records)
-
-
-def machine_of(machine_info: Mapping[str, Any]) -> Machine:
-    """What a plan needs of the machine that a results file is of."""
-    devices = [device for device in machine_info["devices"] if not device.get("reason")]
-    return Machine(
-        devices=tuple(device["name"] for device in devices),
-        threads=machine_info["host"]["cores"],
-        tf32_devices=frozenset(device["name"] for device in devices if device.get("tf32")),
-    )
 
 
 def table(found: Mapping[str, tuple[Case, Prediction]]) -> pd.DataFrame:

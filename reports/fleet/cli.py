@@ -60,7 +60,7 @@ def run(
     """Measure a suite on many machines: ARGS are those of pytest bench/.
 
     As in dlhw fleet run --engine ray --address 10.0.0.1:6379 --suite inference -o out. One results file a node is in
-    FOLDER, at any time: dlhw report FOLDER/*.json. Ctrl-C ends all of it; --resume goes on.
+    FOLDER, at any time: dlhw report FOLDER. Ctrl-C ends all of it; --resume goes on.
 
     Exit code: 0 all was measured, 1 some blocks were not, 2 a mistake of the command line, 130 interrupted.
     """
@@ -85,15 +85,15 @@ def _run(request: "Request", engine: "Engine", output: Path, store: str | None, 
     try:
         whole = Fleet(request, engine, output, lambda line: print(line, flush=True)).run(resume=resume)
     except KeyboardInterrupt:
-        _results(output)
+        results_of(output)
         print(f"dlhw: interrupted; go on with --resume, look at it with dlhw fleet status {output}", file=sys.stderr)
         return INTERRUPTED
-    written = _results(output)
+    written = results_of(output)
     for path in written:
         print(f"results: {path}", flush=True)
     if store and written:
         to_store(written, store)
-    print(f"next: dlhw fleet compare {output}    dlhw report {output}/*.json -o page.html")
+    print(f"next: dlhw fleet compare {output}    dlhw report {output} -o page.html")
     return 0 if whole else 1
 
 
@@ -127,8 +127,8 @@ def _engine(  # type: ignore[no-untyped-def]
     raise DlhwError(f"--engine {name}: no such engine{did_you_mean(name, ['local', 'ray', 'slurm'])}")
 
 
-def _results(folder: Path) -> list[Path]:
-    """Make each node's results file of its journal, whole or not at all."""
+def results_of(folder: Path) -> list[Path]:
+    """Make each node's results file of its journal, whole or not at all; their paths."""
     from bench.fleet import ledger
     from reports.results.recover import recover
 
@@ -169,7 +169,7 @@ def status(
 
     table = pd.DataFrame(rows, columns=["number", "node", "block", "end", "seconds", "measuring_seconds", "reason"])
     table["end"] = table["end"].fillna("running, or its controller was killed")
-    _results(folder)
+    results_of(folder)
     export.show(table.astype("string").fillna(""), f"{folder}: dlhw fleet run {' '.join(history.header['arguments'])}")
 
 

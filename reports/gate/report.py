@@ -10,6 +10,7 @@ import pandas as pd
 from bench.records.record import plain
 from reports.gate.statistics import Verdict
 from reports.gate.verdicts import Gate, Row
+from reports.results.escape import annotation, cell, printable
 from suites import units
 
 SHOWN_ROWS = 20
@@ -133,18 +134,14 @@ def markdown(gate: Gate, *, strict: bool) -> str:
         lines += ["", f"<details><summary>{len(rest)} more</summary>", "", *_table(rest), "", "</details>"]
     if len(table) > FOLDED_ROWS:
         lines += ["", f"{len(table) - FOLDED_ROWS} rows more are in the JSON."]
-    lines += ["", *(f"- {_cell(line)}" for line in messages(gate, strict=strict)[1:-1])] if gate.entries else []
+    lines += ["", *(f"- {cell(line)}" for line in messages(gate, strict=strict)[1:-1])] if gate.entries else []
     lines += ["", f"Tolerance {units.percent(gate.tolerance)}. {gate.method}.", ""]
     return "\n".join(lines)
 
 
 def _table(table: pd.DataFrame) -> list[str]:
     lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    return [f"| {' | '.join(map(_cell, line))} |" for line in lines]
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return [f"| {' | '.join(map(cell, line))} |" for line in lines]
 
 
 def junit(gate: Gate) -> str:
@@ -155,18 +152,13 @@ def junit(gate: Gate) -> str:
         skipped=str(gate.counts[Verdict.INCONCLUSIVE]),
     )  # fmt: skip
     for row in gate.rows:
-        test = ElementTree.SubElement(suite, "testcase", classname=f"dlhw.{row.measure}", name=_printable(row.case))
-        text = _printable(" ".join(_cells(row)))
+        test = ElementTree.SubElement(suite, "testcase", classname=f"dlhw.{row.measure}", name=printable(row.case))
+        text = printable(" ".join(_cells(row)))
         if row.verdict in FAILURES:
             ElementTree.SubElement(test, "failure", message=text)
         elif row.verdict is Verdict.INCONCLUSIVE:
             ElementTree.SubElement(test, "skipped", message=text)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _printable(value: str) -> str:
-    """XML has no place for control characters."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)
 
 
 def github(gate: Gate) -> list[str]:
@@ -179,20 +171,8 @@ def github(gate: Gate) -> list[str]:
         word = words.get(row.verdict, "")
         shown[word] += 1
         if word and shown[word] <= ANNOTATIONS:
-            title = _escaped(f"{row.verdict} {row.case}", property_=True)
-            lines.append(f"::{word} title={title}::{_escaped(' '.join(_cells(row)[2:]))}")
+            lines.append(annotation(word, f"{row.verdict} {row.case}", " ".join(_cells(row)[2:])))
     return lines
-
-
-def _escaped(value: str, *, property_: bool = False) -> str:
-    for char, code in (
-        ("%", "%25"),
-        ("\r", "%0D"),
-        ("\n", "%0A"),
-        *([(":", "%3A"), (",", "%2C")] if property_ else []),
-    ):
-        value = value.replace(char, code)
-    return value
 
 
 def _row_json(row: Row) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bench.records.record import plain
 from reports.history.changes import COUNTS, FEWEST_RUNS
 from reports.history.check import Checked
 from reports.history.findings import Finding, State, precision
+from reports.results.escape import annotation, cell, printable
 from suites import units
 
 SCHEMA = 1
@@ -20,7 +21,6 @@ MOST = 150
 """Rows of a comment; GitHub takes 65,536 characters."""
 ANNOTATIONS = 10
 """GitHub shows so many of a kind and step."""
-SIGNS = str.maketrans({"<": "&lt;", ">": "&gt;", "|": "\\|", "`": "\\`", "\n": " ", "\r": " "})
 
 
 def day(seconds: float | None) -> str:
@@ -108,37 +108,25 @@ def markdown(checked: Checked) -> str:
     """A comment: what is open first."""
     shown = [*checked.open, *(each for each in checked.findings if each.state is State.OPEN and not each.worse)]
     cells = table(shown[:MOST])
-    lines = [f"## dlhw history: {_cell(headline(checked))}", ""]
+    lines = [f"## dlhw history: {cell(headline(checked))}", ""]
     if shown:
         rows = [list(cells.columns), ["---"] * len(cells.columns), *cells.to_numpy().tolist()]
-        lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+        lines += [f"| {' | '.join(map(cell, row))} |" for row in rows]
         lines += [f"\n{len(shown) - MOST} more are in the store."] if len(shown) > MOST else []
         lines.append("")
     return "\n".join([*lines, f"{reliability(checked.findings)}.", ""])
 
 
-def _cell(value: object) -> str:
-    return str(value).replace("\\", "\\\\").translate(SIGNS)
-
-
 def github(checked: Checked) -> list[str]:
     """Annotations that a job of GitHub Actions prints."""
     return [
-        f"::error title={_escaped(f'{subject(each)} {each.metric}', property_=True)}::"
-        f"{_escaped(f'{change(each)} since {day(each.when)}; {cause(each)}; finding {each.id}')}"
+        annotation(
+            "error",
+            f"{subject(each)} {each.metric}",
+            f"{change(each)} since {day(each.when)}; {cause(each)}; finding {each.id}",
+        )
         for each in checked.open[:ANNOTATIONS]
     ]
-
-
-def _escaped(value: str, *, property_: bool = False) -> str:
-    for char, code in (
-        ("%", "%25"),
-        ("\r", "%0D"),
-        ("\n", "%0A"),
-        *([(":", "%3A"), (",", "%2C")] if property_ else []),
-    ):
-        value = value.replace(char, code)
-    return value
 
 
 def junit(checked: Checked) -> str:
@@ -148,19 +136,14 @@ def junit(checked: Checked) -> str:
         "testsuite", name="dlhw history", tests=str(max(1, len(shown))), failures=str(len(checked.open))
     )
     for each in shown:
-        name = _printable(f"{each.machine} {subject(each)}")
+        name = printable(f"{each.machine} {subject(each)}")
         test = ElementTree.SubElement(suite, "testcase", classname=f"dlhw.{each.metric}", name=name)
         if each.worse:
-            text = _printable("; ".join(whole(each)))
+            text = printable("; ".join(whole(each)))
             ElementTree.SubElement(test, "failure", message=text)
     if not shown:
         ElementTree.SubElement(suite, "testcase", classname="dlhw.history", name=f"{checked.series} series")
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _printable(value: str) -> str:
-    """XML has no place for control characters."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)
 
 
 def document(found: Sequence[Finding], checked: Checked | None = None) -> dict[str, Any]:

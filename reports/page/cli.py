@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
-from reports.results.arguments import Files, Json, Markdown, Price, give
+from reports.results.arguments import Json, Markdown, Price, give
 from suites.errors import DlhwError
 
 
 def report(
-    files: Files,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RESULTS.json|FOLDER...", help="Results, what gates wrote, and folders of fleets."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PAGE.html", help="The page to write.")
     ] = None,
@@ -26,30 +29,40 @@ def report(
     markdown: Annotated[
         Path | None, typer.Option(metavar="PATH|-", help="Write a summary for a pull request or a README.")
     ] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="FILE|URL", help="Show the history in this store, too, or alone.")
+    ] = None,
+    machine: Annotated[str | None, typer.Option(metavar="NAME|ID", help="Of the history this machine alone.")] = None,
+    branch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the history this branch; default: main, or what most are of.")
+    ] = None,
+    net: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Of the history these nets or cases; repeatable.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the data of each figure as CSV.")] = None,
     png: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a picture of each figure (kaleido).")] = None,
     svg: Annotated[Path | None, typer.Option(metavar="DIR", help="The same as SVG.")] = None,
 ) -> None:
     """Compare machines and settings on one page that needs no network.
 
-    Sweeps, hardware runs and imported results, of one or many machines, go together, and what dlhw gate --json wrote.
+    Sweeps, hardware runs and imported results, of one or many machines, go together, what dlhw gate --json wrote, the
+    folder of a fleet, and the history in a store.
     """
     from reports.analysis import dataset
     from reports.analysis.advise import price as parse_price
-    from reports.page import figures_gate, publish
+    from reports.page import beside, publish
 
     pictures = {kind: folder for kind, folder in (("png", png), ("svg", svg)) if folder}
     if not output and not markdown and not csv and not pictures:
         raise DlhwError("nothing to write: -o PAGE.html, --markdown PATH, --csv DIR, --png DIR or --svg DIR")
-    gates = [figures_gate.load(path) for path in files if figures_gate.is_gate(path)]
+    if not files and store is None:
+        raise DlhwError("nothing to show: RESULTS.json, the FOLDER of a fleet, or --store FILE|URL")
+    others, results = beside.read(files or (), store, machine, branch, net or ())
     names, prices = dict(publish.label(text) for text in name or ()), dict(parse_price(text) for text in price or ())
-    results = [path for path in files if not figures_gate.is_gate(path)]
     data = dataset.Dataset.empty()
-    if results or not gates:
+    if results:
         data = dataset.load(results, names=names, reference=reference, prices=prices)
-    wanted = publish.write(
-        data, title, page=output, markdown=markdown, csv=csv, pictures=pictures, gates=gates
-    )  # fmt: skip
+    wanted = publish.write(data, title, page=output, markdown=markdown, csv=csv, pictures=pictures, beside=others)
     for path, line in wanted:
         print(f"{path}: {line}", file=sys.stderr if "-" in map(str, (output, markdown)) else sys.stdout)
 

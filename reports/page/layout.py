@@ -1,7 +1,7 @@
 """`dlhw report`: one HTML file that needs no network, made of frames and figures."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -14,7 +14,7 @@ from reports.analysis.compare import differences
 from reports.analysis.dataset import Dataset
 from reports.analysis.relative import systems
 from reports.page import figures
-from reports.page.figures_gate import GateFile
+from reports.page.beside import Beside
 from reports.page.payload import packed, payload
 from reports.page.plots import styles_for
 from reports.page.sections import SECTIONS, Material
@@ -30,8 +30,11 @@ SCRIPTS = (
 """The page's own modules, each after those that it imports."""
 
 
-def render(data: Dataset, title: str, gates: Sequence[GateFile] = (), *, address: str = "") -> str:
-    """The page as text; of results, of gates, or of both.
+NOTHING = Beside()
+
+
+def render(data: Dataset, title: str, beside: Beside = NOTHING, *, address: str = "") -> str:
+    """The page as text; of results, of what is beside them, or of both.
 
     Args:
         address: what is chosen where the page's own address says nothing, as `a=box&b=card`.
@@ -42,7 +45,7 @@ def render(data: Dataset, title: str, gates: Sequence[GateFile] = (), *, address
     pairs = data.settings if not note else _of_shown(data.settings, shown)
     sentences, claims = findings.of_results(data.files)
     part = Dataset(data.files, shown, pairs, data.reference)
-    material = Material(part, gates, styles_for(shown), {item["operation"]: item["text"] for item in sentences})
+    material = Material(part, beside, styles_for(shown), {item["operation"]: item["text"] for item in sentences})
     drawn = {section.id: section.draw(material) for section in SECTIONS if section.draw}
     differing = _differences(data)
     nets = bool(len(shown)) and bool((shown["kind"] == "net").any())
@@ -61,7 +64,7 @@ def render(data: Dataset, title: str, gates: Sequence[GateFile] = (), *, address
         silent=figures.silent([each for own in drawn.values() for each in own], shown, pairs) if nets else [],
         claims=claims,
         published=PUBLISHED if nets else [],
-        machines=[*map(_machine, data.files), *({"file": gate.path.name, "facts": gate.facts} for gate in gates)],
+        machines=[*map(_machine, data.files), *beside.facts()],
         differences=differing,
         payload=packed(payload(part, shown, pairs, drawn, differing)),
         plotly=packed(_bundled("plotly-cartesian.min.js")),

@@ -1,6 +1,6 @@
 """`dlhw report`: the page, its summary in markdown, its data as CSV; each file is whole or not there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from urllib.parse import urlencode
@@ -10,11 +10,12 @@ import plotly.graph_objects as go
 
 from reports.analysis import dataset, findings, relative
 from reports.analysis.dataset import Dataset
-from reports.page import figures, figures_gate
+from reports.page import figures
 from reports.page import layout as paging
-from reports.page.figures_gate import GateFile
+from reports.page.beside import Beside
 from reports.page.plots import Figure, styles_for
 from reports.results import export, frames
+from reports.results.escape import cell
 from suites import units
 from suites.errors import DlhwError
 
@@ -39,7 +40,7 @@ def write(
     markdown: Path | None,
     csv: Path | None,
     pictures: Mapping[str, Path] | None = None,
-    gates: Sequence[GateFile] = (),
+    beside: Beside = paging.NOTHING,
 ) -> Iterator[tuple[Path, str]]:
     """Write what was asked for; yields each file and a word on it.
 
@@ -47,20 +48,20 @@ def write(
         DlhwError: a file cannot be written.
     """
     if page is not None:
-        text = paging.render(data, title, gates)
+        text = paging.render(data, title, beside)
         export.write_text(text, page)
         machines = data.cases["machine"].nunique()
-        gated = f", {len(gates)} gate runs" if gates else ""
-        yield page, f"{len(data.cases):,} cases of {machines} machines{gated}, {units.octets(len(text))}"
+        cases = [f"{len(data.cases):,} cases of {machines} machines"] if machines else []
+        yield page, ", ".join([*cases, *beside.counted(), units.octets(len(text))])
     if markdown is not None:
-        export.write_text(summary(data, title, gates), markdown)
+        export.write_text(summary(data, title, beside), markdown)
         yield markdown, "a summary"
     if csv is not None:
-        for name, frame in tables(data, gates).items():
+        for name, frame in tables(data, beside).items():
             export.csv(frame, _in_folder(csv, name))
         yield csv, "the data of each figure"
     for kind, folder in (pictures or {}).items():
-        count = sum(_picture(figure, kind, folder) for figure in [*_drawn(data), *figures_gate.figures(gates)])
+        count = sum(_picture(figure, kind, folder) for figure in [*_drawn(data), *beside.figures()])
         yield folder, f"{count} pictures"
 
 
@@ -98,7 +99,7 @@ def _picture(figure: Figure, kind: str, folder: Path) -> bool:
         return False
     path = _in_folder(folder, figure.id, kind)
     shown = go.Figure(figure.plot)
-    title = {"text": f"{figure.question}<br><sup>{escape(figure.finding)}</sup>"}
+    title = {"text": f"{escape(figure.question)}<br><sup>{escape(figure.finding)}</sup>"}
     shown.update_layout(title=title, paper_bgcolor="white", plot_bgcolor="white", margin_t=80)
     try:
         shown.write_image(path, format=kind, width=1000, height=500, scale=2)
@@ -122,26 +123,26 @@ def _drawn(data: Dataset) -> list[Figure]:
     return figures.all_of(data.cases, data.settings, data.reference, styles_for(data.cases))
 
 
-def tables(data: Dataset, gates: Sequence[GateFile] = ()) -> dict[str, pd.DataFrame]:
+def tables(data: Dataset, beside: Beside = paging.NOTHING) -> dict[str, pd.DataFrame]:
     """Figure -> its data."""
-    drawn = [*_drawn(data), *figures_gate.figures(gates)]
+    drawn = [*_drawn(data), *beside.figures()]
     return {"cases": data.cases, **{figure.id: figure.data[list(figure.columns)] for figure in drawn}}
 
 
-def summary(data: Dataset, title: str, gates: Sequence[GateFile] = ()) -> str:
+def summary(data: Dataset, title: str, beside: Beside = paging.NOTHING) -> str:
     """For a pull request or a README: what was measured, and the finding of each figure."""
     sentences, claims = findings.of_results(data.files)
-    drawn = [*figures_gate.figures(gates), *_drawn(data)]
+    drawn = [*beside.figures(), *_drawn(data)]
     lines = [f"## {title}", ""]
     if not data.cases.empty:
         lines += ["| machine | cases | measured | noisy |", "|---|---|---|---|"]
         for row in paging.coverage(data.cases):
-            lines.append(f"| {_cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
+            lines.append(f"| {cell(row['machine'])} | {row['cases']} | {row['measured']} | {row['noisy']} |")
         lines += ["", *_relative(data)]
     told = [figure for figure in drawn if figure.finding and not figure.id.startswith("relative-")]
-    lines += [f"- **{figure.question}** {_cell(figure.finding)}" for figure in told]
-    lines += [f"- **{_cell(item['subject'])}**: {_cell(item['text'])}" for item in sentences]
-    lines += [f"- {_cell(item['claim'])}: **{item['verdict']}**. {_cell(item['figures'])}" for item in claims]
+    lines += [f"- **{cell(figure.question)}** {cell(figure.finding)}" for figure in told]
+    lines += [f"- **{cell(item['subject'])}**: {cell(item['text'])}" for item in sentences]
+    lines += [f"- {cell(item['claim'])}: **{item['verdict']}**. {cell(item['figures'])}" for item in claims]
     return "\n".join(lines) + "\n"
 
 
@@ -152,9 +153,9 @@ def _relative(data: Dataset) -> Iterator[str]:
             found = relative.relative(data.cases, mode=mode, way=way, reference=data.reference)
             if found.finding:
                 yield from (
-                    f"### {_cell(found.finding)}",
+                    f"### {cell(found.finding)}",
                     "",
-                    f"| system | speed, {_cell(found.reference)} = 1 | nets |",
+                    f"| system | speed, {cell(found.reference)} = 1 | nets |",
                 )
                 yield "|---|---|---|"
                 for row in found.table.to_dict("records"):
@@ -163,9 +164,5 @@ def _relative(data: Dataset) -> Iterator[str]:
                         if row["system"] == found.reference
                         else units.spread(row["ratio"], row["ratio_low"], row["ratio_high"])
                     )
-                    yield f"| {_cell(row['system'])} | {speed} | {row['nets']} |"
+                    yield f"| {cell(row['system'])} | {speed} | {row['nets']} |"
                 yield ""
-
-
-def _cell(text: object) -> str:
-    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -4,12 +4,13 @@ A section without figures is drawn in the browser for what is chosen (`VIEWS` in
 shows what functions of frames have drawn, as far as its rows are chosen.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from reports.analysis.dataset import Dataset
-from reports.page import figures, figures_gate, figures_hardware
-from reports.page.figures_gate import GateFile
+from reports.analysis.relative import systems
+from reports.page import figures, figures_fleet, figures_gate, figures_hardware, figures_history
+from reports.page.beside import Beside
 from reports.page.plots import Figure, Styles
 
 
@@ -22,7 +23,7 @@ class Material:
     """
 
     data: Dataset
-    gates: Sequence[GateFile]
+    beside: Beside
     styles: Styles
     sentences: Mapping[str, str]
 
@@ -46,7 +47,17 @@ class Section:
 
 
 def _gates(material: Material) -> list[Figure]:
-    return figures_gate.figures(material.gates)
+    return figures_gate.figures(material.beside.gates)
+
+
+def _history(material: Material) -> list[Figure]:
+    cases = material.data.cases
+    own = list(systems(cases).unique()) if len(cases) else []
+    return figures_history.figures(material.beside.nights, own)
+
+
+def _fleets(material: Material) -> list[Figure]:
+    return figures_fleet.figures(material.beside.fleets)
 
 
 def _trade_offs(material: Material) -> list[Figure]:
@@ -59,6 +70,8 @@ def _hardware(material: Material) -> list[Figure]:
 
 SECTIONS = (
     Section("gate", "Is head slower?", "Gate", draw=_gates, of_nets=False),
+    Section("history", "What changed, and since when?", "History", draw=_history, of_nets=False),
+    Section("fleet", "Is a machine not like the others of its kind?", "Fleet", draw=_fleets, of_nets=False),
     Section("relative", "Which is faster, and by how much?", "Which is faster"),
     Section("best", "What should each net run with?", "Best settings"),
     Section("net", "One net in detail", "One net"),

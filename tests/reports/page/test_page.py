@@ -17,6 +17,7 @@ from reports.analysis import dataset
 from reports.analysis.relative import relative
 from reports.cli import app
 from reports.page import figures_gate, layout
+from reports.page.beside import Beside
 from suites.micro import Micro
 from tests.support.entries import CASES
 from tests.support.gate_file import gate_file
@@ -419,7 +420,8 @@ def test_a_narrow_page_does_not_scroll_sideways(seen):
 def test_a_gate_is_drawn_alone(browser, tmp_path):
     file = gate_file(tmp_path / "gate.json", name=HOSTILE)
     target = tmp_path / "gate.html"
-    target.write_text(layout.render(dataset.Dataset.empty(), "A gate", [figures_gate.load(file)]), encoding="utf-8")
+    beside = Beside([figures_gate.load(file)])
+    target.write_text(layout.render(dataset.Dataset.empty(), "A gate", beside), encoding="utf-8")
     found = Seen(browser, target)
     found.unfold()
     assert found.errors == []
