@@ -44,7 +44,7 @@ def render(data: Dataset, title: str, gates: Sequence[GateFile] = (), *, address
     part = Dataset(data.files, shown, pairs, data.reference)
     material = Material(part, gates, styles_for(shown), {item["operation"]: item["text"] for item in sentences})
     drawn = {section.id: section.draw(material) for section in SECTIONS if section.draw}
-    differing = _differences(data)
+    differing = differences(data.files)
     nets = bool(len(shown)) and bool((shown["kind"] == "net").any())
     page = Environment(loader=PackageLoader("reports.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("page.html.j2").render(
@@ -187,8 +187,3 @@ def _machine(file: Any) -> dict[str, Any]:
     host = {name: value for name, value in file.host.items() if not isinstance(value, dict | list)}
     facts += list(host.items())
     return {"file": Path(file.common["file"]).name, "facts": [(str(name), str(value)) for name, value in facts]}
-
-
-def _differences(data: Dataset) -> list[tuple[str, tuple[str, ...]]]:
-    """Facts that are not the same in all files."""
-    return differences([Path(file.common["file"]) for file in data.files]) if len(data.files) > 1 else []

@@ -207,11 +207,6 @@ CASE = (
 )  # fmt: skip
 
 
-def nets(data: pd.DataFrame) -> pd.DataFrame:
-    """The measured nets; their index stays that of `data`."""
-    return data[(data["kind"] == "net") & (data["status"] == "measured")]
-
-
 def largest(rows: pd.DataFrame, column: str) -> Any:
     """The row with the largest value."""
     return rows.sort_values(column, kind="stable").iloc[-1]

@@ -4,7 +4,7 @@ import contextlib
 import json
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +149,14 @@ class Results:
         common: what all its rows share: `file`, `machine`, `fingerprint`, `suite`, `datetime`, `torch`.
         models: device -> its model.
         host: cores, caches, memory.
+        facts: of the machine, and of the way of measuring.
     """
 
     common: Mapping[str, Any]
     models: Mapping[str, str | None]
     host: Mapping[str, Any]
     records: tuple[Record, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def results(path: Path) -> Results:
@@ -184,7 +186,8 @@ def of_data(data: Mapping[str, Any], path: Path) -> Results:
             "torch": (machine.get("torch") or {}).get("version"),
         }
         models = {device["name"]: device.get("model") for device in machine.get("devices") or ()}
-        return Results(common, models, machine.get("host") or {}, tuple(records(data)))
+        way = {name: data["dlhw"].get(name) for name in ("suite", "digest", "fingerprint")}
+        return Results(common, models, machine.get("host") or {}, tuple(records(data)), {**machine, **way})
 
 
 @contextlib.contextmanager
@@ -264,7 +267,8 @@ def _numbers(case: Mapping[str, Any], name: str) -> str | None:
 def _timing(record: Record) -> dict[str, Any]:
     if not record.seconds:
         return {}
-    found, value = summarise(record), value_of(record)
+    found = summarise(record)
+    value = value_of(record, found)
     step = record.flops.step if record.flops else None
     sampling = record.sampling
     single_steps = record.seconds if sampling and sampling.steps_per_sample == 1 else ()
