@@ -25,7 +25,7 @@ MOST_ROWS = 20_000
 """Beyond it the page holds what is fastest of each net and setting, and says so."""
 SCRIPTS = (
     "data", "format", "relative", "curves", "choice", "draw", "tables", "chooser", "view_relative", "view_settings",
-    "view_net", "view_compare", "view_figures", "main",
+    "view_memory", "view_net", "view_compare", "view_figures", "main",
 )  # fmt: skip
 """The page's own modules, each after those that it imports."""
 
