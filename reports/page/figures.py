@@ -251,7 +251,7 @@ def _advised(found: Advice, architecture: str, mode: str, objective: str) -> dic
 
 def silent(drawn: Iterable[Figure], data: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """Why questions that a reader would expect have no answer, a line each."""
-    there = {figure.id for figure in drawn}
+    there = {figure.id.removesuffix(f"-{figure.mode}") for figure in drawn}
     own = nets(data)
     there |= {"toggles"} if len(table) else set()
     there |= {"roofline"} if own["operator_intensity"].notna().any() else set()

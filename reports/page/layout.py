@@ -42,7 +42,7 @@ def render(data: Dataset, title: str, gates: Sequence[GateFile] = (), *, address
     pairs = data.settings if not note else _of_shown(data.settings, shown)
     sentences, claims = findings.of_results(data.files)
     part = Dataset(data.files, shown, pairs, data.reference)
-    material = Material(part, gates, styles_for(shown), {item["operation"]: item["text"] for item in sentences})
+    material = Material(part, gates, styles_for(shown), _told(sentences))
     drawn = {section.id: section.draw(material) for section in SECTIONS if section.draw}
     differing = differences(data.files)
     nets = bool(len(shown)) and bool((shown["kind"] == "net").any())
@@ -69,6 +69,17 @@ def render(data: Dataset, title: str, gates: Sequence[GateFile] = (), *, address
         script=script(),
         style=_bundled("vendor.min.css") + _bundled("page.css"),
     )  # fmt: skip
+
+
+def _told(sentences: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Operation -> what is said of it; of several machines or devices, of which of them it is said."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for item in sentences:
+        found.setdefault(str(item["operation"]), []).append(item)
+    return {
+        operation: own[0]["text"] if len(own) == 1 else " ".join(f"{each['subject']}: {each['text']}." for each in own)
+        for operation, own in found.items()
+    }
 
 
 def script() -> str:

@@ -23,7 +23,8 @@ SCALES: Mapping[str, tuple[str, float]] = {
     "bytes_per_second": ("GB/s", 1e-9),
 }  # fmt: skip
 """How a column's name ends -> the unit of the page's tables, and the factor."""
-DIGITS = 5
+DIGITS = 7
+"""So many that whole images a second, which are shown to the last one, are right."""
 TABLE_COLUMNS = (
     "machine", "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
     "device", "threads", "cudnn_benchmark", "power_limit", "operation", "variant", "size", "status", "reason",
@@ -135,6 +136,7 @@ def _figure(section: str, figure: Figure, name: str, frame: pd.DataFrame) -> dic
     return {
         "section": section, "id": figure.id, "question": figure.question, "finding": figure.finding,
         "note": figure.note, "data": name, "columns": figure.columns, "rows": rows, "plot": _plot(figure, frame),
+        "mode": figure.mode,
     }  # fmt: skip
 
 
@@ -152,7 +154,7 @@ def _plot(figure: Figure, frame: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def _columns(frame: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
-    """Numbers with five digits; texts as a list of the different ones and their places in it."""
+    """Numbers with `DIGITS` digits; texts as a list of the different ones and their places in it."""
     found: dict[str, Any] = {}
     for name in frame.columns:
         if name not in names or (name == "id" and "operation" in frame):  # the page puts an id together of the axes

@@ -43,6 +43,8 @@ class Figure:
     note: str = ""
     share: str = ""
     """A name for `data`, where several figures show rows of the same frame; the first of them has all its rows."""
+    mode: str = ""
+    """The mode that it is of, and is shown with; empty where it is of none."""
 
 
 @dataclass(frozen=True)
