@@ -191,8 +191,16 @@ def pairs(cases):
     return pd.concat(found, ignore_index=True)
 
 
-def settings(own):
-    """The sentences on what each setting buys, of pairs of one mode."""
+def settings(own, others=None):
+    """The sentences on what each setting buys, of pairs of one mode; of `others` where none of a kind is chosen."""
+    yield from gains_of(own, "")
+    if others is not None:
+        kinds = set(zip(own["setting"], own["system"], strict=True))
+        rest = [kind not in kinds for kind in zip(others["setting"], others["system"], strict=True)]
+        yield from gains_of(others[np.array(rest, bool)], ", of nets that are not chosen")
+
+
+def gains_of(own, among):
     for (setting, system), rows in own.groupby(["setting", "system"]):
         gains = rows.groupby(NET)["gain"].apply(geometric).sort_values(ascending=False)
         up, down = gains[gains > 1], gains[gains < 1][::-1]
@@ -200,7 +208,7 @@ def settings(own):
         if rows["low"].notna().any():
             surely = (f" {(rows['low'] > 1).sum()} of {counted(len(rows), 'pair')} surely faster, "
                       f"{(rows['high'] < 1).sum()} surely slower.")  # fmt: skip
-        yield (f"{setting} on {system}: {number(geometric(gains))} times over {counted(len(gains), 'net')}; faster for "
+        yield (f"{setting} on {system}{among}: {number(geometric(gains))} times over {counted(len(gains), 'net')}; faster for "
                f"{len(up)}{listed(up)}; slower for {len(down)}{listed(down)}.{surely}")  # fmt: skip
 
 

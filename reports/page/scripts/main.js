@@ -10,7 +10,7 @@ import { modeNow, viewBest, viewRelative } from "./view_relative.js";
 import { viewSettings, viewSize } from "./view_settings.js";
 
 /** @typedef {import("./data.js").Row} Row */
-/** @typedef {{page: any, all: Row[], rows: Row[], pairs: Row[], question: import("./relative.js").Question, passes: (row: Row) => boolean}} Context */
+/** @typedef {{page: any, all: Row[], rows: Row[], pairs: Row[], otherPairs: Row[], question: import("./relative.js").Question, passes: (row: Row) => boolean}} Context */
 
 /** A section's id -> what draws it. @type {Record<string, (place: HTMLElement, context: Context, section: string) => void>} */
 const VIEWS = {relative: viewRelative, best: viewBest, net: viewNet, settings: viewSettings, size: viewSize, compare: viewCompare, cases: viewCases};
@@ -27,7 +27,8 @@ function contextNow(page) {
   const all = page.rows.cases, chosen = chosenNow(nets);
   const own = (/** @type {Row} */ row) => passes(row, chosen);
   const rows = all.filter(own);
-  return {page, all, rows, pairs: (page.rows.pairs ?? []).filter(own), passes: own,
+  const pairs = (page.rows.pairs ?? []).filter((/** @type {Row} */ row) => passes(row, chosen, "nets"));
+  return {page, all, rows, pairs: pairs.filter(own), otherPairs: pairs.filter((/** @type {Row} */ row) => !own(row)), passes: own,
     question: {mode: modeNow(rows.length ? rows : all), way: one("way", page.way), measure: one("per", "speed"), reference: page.reference}};
 }
 

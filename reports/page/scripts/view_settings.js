@@ -11,15 +11,17 @@ const MOST_POINTS = 150, MOST_SYSTEMS = 8, MOST_MARKS = 400;
 /** @param {HTMLElement} place @param {Context} context */
 export function viewSettings(place, context) {
   const pairs = context.pairs.filter((pair) => pair.mode === context.question.mode);
-  if (!pairs.length) return;
   const systems = [...new Set(pairs.map((pair) => pair.system))];
   const told = element("ul", {class: "found"});
-  for (const [setting, own] of grouped(pairs, (pair) => pair.setting)) {
-    for (const [system, rows] of grouped(own, (pair) => pair.system)) {
-      told.append(element("li", {}, element("b", {}, `${setting} on ${system}`), `: ${sentence(rows)}`));
+  for (const [, own] of grouped(pairs, (pair) => pair.setting)) {
+    for (const [, rows] of grouped(own, (pair) => pair.system)) {
+      told.append(element("li", {}, element("b", {}, named(rows[0])), `: ${sentence(rows)}`));
     }
   }
-  place.append(told);
+  const there = new Set(pairs.map(named)), others = context.otherPairs.filter((pair) => pair.mode === context.question.mode && !there.has(named(pair)));
+  for (const [name, rows] of grouped(others, named)) told.append(element("li", {class: "soft"}, `${name}, of nets that are not chosen: ${sentence(rows)}`));
+  if (told.children.length) place.append(told);
+  if (!pairs.length) return;
   const shown = systems.slice(0, MOST_SYSTEMS);
   const traces = shown.flatMap((system) => [...grouped(pairs.filter((pair) => pair.system === system), (pair) => pair.setting)]
     .map(([setting, rows]) => strip(system, setting, rows)));
@@ -30,6 +32,9 @@ export function viewSettings(place, context) {
   if (systems.length > shown.length) place.append(paragraph(`${shown.length} of ${systems.length} systems are drawn.`, "note"));
   place.append(paragraph("Pairs of cases that differ in nothing else, against fp32, contiguous, eager or the fewest threads. Boxes hold half of the pairs, whiskers nine in ten; names on hover.", "note"));
 }
+
+/** @param {import("./data.js").Row} pair */
+const named = (pair) => `${pair.setting} on ${pair.system}`;
 
 /** @param {any[]} rows pairs of one setting on one system */
 export function sentence(rows) {

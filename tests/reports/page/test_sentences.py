@@ -106,8 +106,10 @@ def expected(data, choice):
     )
     way, wanted = choice.get("way", "same"), choice.get("mode", "inference")
     mode = next(mode for mode in (wanted, "inference", "training") if len(again.measured_nets(own, mode)))
-    pairs = again.pairs(cases)
-    pairs = pairs[pairs["id"].isin(own["id"]) & pairs["system"].isin(own["system"])]
+    every = again.pairs(cases)
+    pairs = every[every["row"].isin(own.index)]
+    of_any_net = again.chosen(cases, choice.get("systems", ()), (), choice.get("settings"))
+    every = every[(every["mode"] == mode) & every["row"].isin(of_any_net.index)]
     in_mode = pairs[pairs["mode"] == mode]
     systems = list(dict.fromkeys(again.measured_nets(own, mode)["system"]))
     a = choice.get("a", systems[0] if systems else None)
@@ -116,7 +118,7 @@ def expected(data, choice):
         "best": list(again.best(own, mode)),
         "relative": list(again.relative(own, mode, way)),
         "compare": again.compare(own, mode, way, a, b) if len(systems) > 1 else [],
-        "settings": list(again.settings(in_mode)),
+        "settings": list(again.settings(in_mode, every[~every["row"].isin(own.index)])),
         "net": list(again.net(own, pairs, mode, net_of(choice))),
         "advice": list(again.advice(own, mode, net_of(choice))),
         "hardware": list(hardware(data, own)),
