@@ -78,7 +78,8 @@ class Seen:
         self.page.wait_for_selector("html[data-chosen]")
 
     def choose(self, fragment):
-        """Go to another address of the same page."""
+        """Go to the top of another address of the same page."""
+        self.page.evaluate("scrollTo(0, 0)")
         self.page.evaluate(
             """fragment => new Promise(done => { if (location.hash === fragment) return done();
                 addEventListener('hashchange', () => setTimeout(done), {once: true}); location.hash = fragment; })""",

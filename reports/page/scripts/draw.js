@@ -77,7 +77,7 @@ export function fitted(layout, traces, width) {
   if (width >= NARROW) return layout;
   const found = {...layout, xaxis: titled(layout.xaxis, width * 0.8), yaxis: titled(layout.yaxis, (layout.height ?? 360) * 0.8)};
   const names = [...new Set(traces.flatMap((trace) => (/** @type {any[]} */ (trace.y ?? [])).filter((value) => typeof value === "string")))];
-  if (names.length) found.yaxis = {...found.yaxis, tickvals: names, ticktext: names.map((name) => wrapped(name, width * 0.36 / LETTER)), tickfont: {size: 11}, ticksuffix: " "};
+  if (names.length) found.yaxis = {...found.yaxis, tickvals: names, ticktext: names.map((name) => wrapped(name, width * 0.3 / LETTER)), tickfont: {size: 11}, ticksuffix: " "};
   const inLegend = layout.showlegend === false || !layout.legend ? 0 : traces.filter((trace) => trace.showlegend !== false && trace.name).length;
   if (inLegend > 1) found.height = (layout.height ?? 360) + 20 * inLegend;
   return found;
@@ -89,8 +89,8 @@ const titled = (axis, room) => (axis?.title?.text ? {...axis, title: {...axis.ti
 /** In lines of at most so many letters, broken at blanks where there are any. @param {string} text @param {number} most */
 export function wrapped(text, most) {
   /** @type {string[]} */
-  const lines = [];
-  for (const word of text.split(" ")) {
+  const lines = [], length = Math.max(1, Math.floor(most));
+  for (const word of text.split(" ").flatMap((each) => each.match(new RegExp(`.{1,${length}}`, "gsu")) ?? [""])) {
     const last = lines[lines.length - 1];
     if (last !== undefined && last.length + 1 + word.length <= most) lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(word);

@@ -100,15 +100,23 @@ function listen(page) {
   });
   document.querySelectorAll("nav a").forEach((link) => link.addEventListener("click", (event) => {
     event.preventDefault();
-    const section = document.getElementById(link.getAttribute("href")?.slice(1) ?? "");
-    if (section instanceof HTMLDetailsElement) { section.open = true; draw(section); }
-    section?.scrollIntoView();
     if (innerWidth < 1024) document.querySelector("nav details")?.removeAttribute("open");
+    go(link.getAttribute("href")?.slice(1) ?? "");
   }));
   addEventListener("beforeprint", () => document.querySelectorAll("details.section").forEach((section) => {
     if (section instanceof HTMLDetailsElement) draw(section);
   }));
   onChoice(() => drawAll(page));
+}
+
+/** To a section, once those above it have their heights. @param {string} id */
+function go(id) {
+  for (const section of document.querySelectorAll("details.section")) {
+    if (!(section instanceof HTMLDetailsElement)) continue;
+    if (section.id === id) section.open = true;
+    draw(section);
+    if (section.id === id) return section.scrollIntoView();
+  }
 }
 
 function fold() {

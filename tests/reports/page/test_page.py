@@ -103,12 +103,24 @@ def test_five_thousand_cases_fit_into_two_megabytes(tmp_path):
     assert len(layout.render(data, "many").encode()) < 2e6
 
 
+@pytest.fixture(scope="module")
+def shared(browser, path):
+    found = Seen(browser, path)
+    yield found
+    found.context.close()
+
+
 @pytest.fixture
-def seen(browser, path):
+def seen(browser, path, shared):
+    """The page in the tab that these tests share; in one of its own where more than the address is asked for."""
     opened = []
 
-    def seen(**how):
-        opened.append(Seen(browser, path, **how))
+    def seen(*, fragment="", **how):
+        if not how:
+            shared.errors.clear()
+            shared.choose(fragment)
+            return shared
+        opened.append(Seen(browser, path, fragment=fragment, **how))
         return opened[-1]
 
     yield seen
@@ -118,7 +130,7 @@ def seen(browser, path):
 
 @needs_chromium
 def test_nothing_is_asked_of_a_network_and_nothing_complains(seen, path):
-    found = seen()
+    found = seen(size=(1280, 900))
     found.unfold()
     assert found.errors == []
     assert found.requests == [path.as_uri()]
@@ -161,12 +173,14 @@ def test_choosing_changes_figures_sentences_and_tables_and_survives_a_reload(see
     found.page.keyboard.press("Enter")
     found.page.keyboard.press("Escape")
     assert "net=resnet18" in found.page.url
+    found.unfold("best")
     assert {row[0] for row in found.table("#best")} == {"resnet18 28 px"}
     found.unfold("cases")
     assert found.text("#cases .count") != before
     shown = found.table("#best")
     found.page.reload()
     found.page.wait_for_selector("html[data-chosen]")
+    found.unfold("best")
     assert found.table("#best") == shown
     assert found.page.locator("#cases").get_attribute("open") is not None
 
@@ -305,15 +319,43 @@ def test_text_has_contrast_in_both_themes(seen, scheme):
     other = "light" if scheme == "dark" else "dark"
     assert found.page.get_attribute("html", "data-theme") == other
     assert f"theme={other}" in found.page.url
-    assert min(found.page.evaluate(CONTRAST))[0] >= 4.5
+
+
+TARGETS = """() => [...document.querySelectorAll('button, select, summary, nav a, .ts-control, .tabulator-col')]
+    .filter(node => node.getClientRects().length)
+    .map(node => [Math.round(node.getBoundingClientRect().height), node.tagName, node.textContent.slice(0, 30)])"""
+WIDE = """() => [...document.querySelectorAll('.plot, .card, .choices, nav, h2, p')].filter(node => node.getClientRects().length)
+    .map(node => [node.getBoundingClientRect().right, node.className, node.textContent.slice(0, 30)])"""
 
 
 @needs_chromium
-def test_a_narrow_page_does_not_scroll_sideways(seen):
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_everything_can_be_touched(seen):
     found = seen(size=(375, 700))
+    assert not found.page.is_visible("nav a[href='#compare']")
+    found.page.click("nav summary")
+    found.page.click("nav a[href='#compare']")
+    assert not found.page.is_visible("nav a[href='#compare']")
+    assert 0 <= found.page.locator("#compare").bounding_box()["y"] < 300
+    found.page.click("nav summary")
     found.unfold()
-    assert found.page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert found.page.evaluate("document.documentElement.scrollWidth") == 375
+    assert max(found.page.evaluate(WIDE))[0] <= 375
+    assert min(found.page.evaluate(TARGETS))[0] >= 44
+    inside = "plots => plots.map(plot => plot._fullLayout._size.w)"
+    assert min(found.page.eval_on_selector_all("#relative .plot", inside)) > 0.3 * 375
     assert found.errors == []
+
+
+@needs_chromium
+def test_on_paper_charts_are_as_wide_as_the_sheet(seen):
+    """A4 with the browser's own margins is 718 px wide; what one can only click is not printed."""
+    found = seen(size=(1280, 900))
+    found.page.emulate_media(media="print")
+    found.page.set_viewport_size({"width": 718, "height": 1000})
+    found.page.wait_for_timeout(300)
+    assert found.page.evaluate("document.documentElement.scrollWidth") == 718
+    assert not any(map(found.page.is_visible, ("nav", "#choices", "#theme")))
+    assert max(found.page.evaluate(WIDE))[0] <= 718
 
 
 @needs_chromium
