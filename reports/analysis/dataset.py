@@ -1,7 +1,7 @@
 """From results files to the frames that the page's figures are made of."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.records.record import Status
-from reports.analysis import roofline
+from reports.analysis import layers, roofline
 from reports.results import frames
 from reports.results.frames import Results
 from suites.errors import DlhwError
@@ -44,12 +44,14 @@ class Dataset:
             known; `predicted` says whose times were predicted, though the case was not measured.
         settings: a row for each pair of cases that differ in one of `PAIRED`.
         reference: the machine that others are held against.
+        layers: a row for each layer that `dlhw layers` has timed, beside the columns of its case.
     """
 
     files: tuple[Results, ...]
     cases: pd.DataFrame
     settings: pd.DataFrame
     reference: str
+    layers: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def empty(cls) -> "Dataset":
@@ -70,7 +72,8 @@ def load(
     Raises:
         DlhwError: a file cannot be read; a name or a price leads nowhere.
     """
-    files = tuple(frames.results(path) for path in paths)
+    of_layers = [path for path in paths if layers.is_layers(path)]
+    files = tuple(frames.results(path) for path in paths if path not in of_layers)
     _require("--name", names, [str(path) for path in paths])
     data = frames.tabulate(files)
     if data.empty:
@@ -84,7 +87,26 @@ def load(
     _require("--reference", [reference] if reference else [], machines)
     price = data["machine"].map(prices).astype("Float64")
     data["dollars_per_million"] = price / 3600 / data["images_per_second"] * 1e6
-    return Dataset(files, data, _settings(data), reference or _most_shared(data, machines))
+    return Dataset(
+        files, data, _settings(data), reference or _most_shared(data, machines), _layers(of_layers, data)
+    )  # fmt: skip
+
+
+def _layers(paths: Sequence[Path], data: pd.DataFrame) -> pd.DataFrame:
+    """The layers of all files, with their machine's name here.
+
+    Raises:
+        DlhwError: a file is damaged, or of a machine that has no results here.
+    """
+    names = data.drop_duplicates("fingerprint").set_index("fingerprint")["machine"]
+    found = []
+    for path in paths:
+        rows = layers.load(path)
+        rows["machine"] = rows["fingerprint"].map(names).astype("string")
+        if rows["machine"].isna().any():
+            raise DlhwError(f"{path}: layers of a machine that has no results here; give a results file of it, too")
+        found.append(rows)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 PREDICTED = {

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -25,7 +26,7 @@ MOST_ROWS = 20_000
 """Beyond it the page holds what is fastest of each net and setting, and says so."""
 SCRIPTS = (
     "data", "format", "relative", "curves", "choice", "draw", "tables", "chooser", "view_relative", "view_settings",
-    "view_memory", "view_net", "view_compare", "view_figures", "main",
+    "view_memory", "view_layers", "view_net", "view_compare", "view_figures", "main",
 )  # fmt: skip
 """The page's own modules, each after those that it imports."""
 
@@ -41,7 +42,7 @@ def render(data: Dataset, title: str, gates: Sequence[GateFile] = (), *, address
     shown, note = _limited(data.cases)
     pairs = data.settings if not note else _of_shown(data.settings, shown)
     sentences, claims = findings.of_results(data.files)
-    part = Dataset(data.files, shown, pairs, data.reference)
+    part = replace(data, cases=shown, settings=pairs)
     material = Material(part, gates, styles_for(shown), _told(sentences))
     drawn = {section.id: section.draw(material) for section in SECTIONS if section.draw}
     differing = differences(data.files)

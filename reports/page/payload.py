@@ -41,6 +41,10 @@ PAIRS = {
     "system", "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
     "threads", "setting", "gain", "gain_low", "gain_high",
 }  # fmt: skip
+LAYERS = {
+    "system", "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
+    "threads", "case", "layer", "kind", "phase", "seconds", "share", "bound",
+}  # fmt: skip
 COURSE = (*ARCHITECTURES, *(f"{TORCHVISION}{name}" for name in ("alexnet", "vgg11", "googlenet", "resnet18")))
 """The nets that are chosen at first: the course's, and torchvision's of the same name."""
 
@@ -63,6 +67,10 @@ def payload(
     """
     sets, shown = {"cases": _named(cases), "pairs": _named(pairs)}, []
     needed = {"cases": set(CASES), "pairs": set(PAIRS)}
+    if len(data.layers):
+        known = sets["cases"].drop_duplicates(["machine", "device"])[["machine", "device", "system"]]
+        sets["layers"] = data.layers.merge(known, on=["machine", "device"], how="left")
+        needed["layers"] = set(LAYERS)
     for section, figures in drawn.items():
         for figure in figures:
             wanted = set(figure.columns) | _plotted(figure) | _axes(figure.data)

@@ -4,6 +4,7 @@ import { apart, curves } from "./curves.js";
 import { grouped } from "./data.js";
 import { element, lookOf, paragraph, plot, powers, short, table } from "./draw.js";
 import { counted, flops, number, seconds } from "./format.js";
+import { viewLayers } from "./view_layers.js";
 import { viewMemory } from "./view_memory.js";
 import { halfOf, netKey, netName, netOrder, settingOf, valueOf } from "./relative.js";
 
@@ -33,6 +34,7 @@ export function viewNet(place, context) {
   for (const [setting, some] of grouped(pairs, (pair) => pair.setting)) for (const [system, rows] of grouped(some, (pair) => pair.system)) place.append(paragraph(gains(setting, system, rows), "note"));
   viewMemory(place, shown.rows);
   roofline(place, measured, context);
+  viewLayers(place, (context.page.rows.layers ?? []).filter((/** @type {Row} */ row) => netKey(row) === shown.net && row.mode === context.question.mode && context.passes(row)));
 }
 
 /** Images a second of what was predicted, where measured ones stand beside them. @param {Row[]} rows @param {Row[]} measured */

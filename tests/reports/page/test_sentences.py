@@ -7,9 +7,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from bench.machine.ceilings import Ceilings
 from bench.records.sentences import findings
-from reports.analysis import dataset
+from reports.analysis import dataset, layers
 from reports.page import layout
+from reports.results import export
+from suites.case import Case
 from tests.support import page_sentences as again
 from tests.support.page import Seen, machine, needs_chromium, net, written
 from tests.support.samples import LENET, measured, micro
@@ -50,6 +53,33 @@ def imported(speed, count):
     yield measured(lenet, (0.003 / speed,), sampling=None, memory=None, flops=None)
 
 
+LAYERS_OF = "lenet-inference-b4-fp32-contiguous-eager-cpu-t2"
+LAYERS = [0.00019 * (place % 7 + 1.01) / 4 for place in range(20)]
+"""Seconds of a step of 2 ms."""
+
+
+def timed_layers(path):
+    """What dlhw layers would write of a net of twenty layers."""
+    row = {"kind": "Conv2d", "phase": "forward", "operators": ["convolution"], "flops": 10**6, "bytes": 10**5}
+    rows = [row | {"layer": f"l{place}", "seconds": seconds + place * 1e-9, "by_size": {"17": 10**5}}
+            for place, seconds in enumerate(LAYERS)]  # fmt: skip
+    turns = {"whole_seconds": [0.002] * 7, "watched_seconds": [0.003] * 7, "sum_seconds": [0.0019] * 7}
+    frame, _ = layers.table(Case.parse(LAYERS_OF), {"rows": rows, "steps": 9, **turns}, Ceilings(), "box")
+    export.json_rows(frame, path)
+    return path
+
+
+def of_layers(own, net):
+    """The sentence on them, where their case is chosen."""
+    if net[0] == "lenet" and ((own["system"] == "box") & (own["id"] == LAYERS_OF)).any():
+        longest = sorted(((seconds, f"l{place}") for place, seconds in enumerate(LAYERS)), reverse=True)
+        slowest = max((seconds, place) for place, seconds in enumerate(LAYERS))
+        half = next(count for count in range(1, 21) if sum(each for each, _ in longest[:count]) >= 0.001)
+        yield (f"fp32 b4 on box: l{slowest[1]} Conv2d takes {slowest[0] / 0.00002:.1f}%, {1e6 * slowest[0]:.0f} us; "
+               f"{half} of 20 take half of the step.")  # fmt: skip
+        yield "The longest 15 of 20."
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sentences")
@@ -64,6 +94,7 @@ def data(tmp_path_factory):
         written(folder, "fast", shaken(machine(3.0), 2)),
         written(folder, "card", shaken(imported(20, 24), 3)),
         written(folder, "twin", shaken(imported(9, 50), 4)),
+        timed_layers(folder / "layers.json"),
     ]
     return dataset.load(paths, names={}, prices={"box": 1.0, "fast": 2.0}, reference="box")
 
@@ -119,7 +150,8 @@ def expected(data, choice):
         "relative": list(again.relative(own, mode, way)),
         "compare": again.compare(own, mode, way, a, b) if len(systems) > 1 else [],
         "settings": list(again.settings(in_mode, every[~every["row"].isin(own.index)])),
-        "net": list(again.net(own, pairs, mode, net_of(choice))),
+        "net": list(again.net(own, pairs, mode, net_of(choice)))
+        + list(of_layers(own, net_of(choice)) if mode == "inference" else ()),
         "advice": list(again.advice(own, mode, net_of(choice))),
         "hardware": list(hardware(data, own)),
         "trade-offs": [text for text, rows in again.trade_offs(cases[cases["mode"] == mode]) if set(rows) <= set(own.index)],
