@@ -106,7 +106,7 @@ def relative(cases, mode, way):
     if not systems:
         return [f"Nothing of what is chosen was measured in {mode}."]
     if len(systems) == 1:
-        yield_ = [
+        found = [
             f"{systems[0]} shares no net with another system in {mode}, as it is chosen: what it does itself is below."
         ]
     else:
@@ -114,12 +114,12 @@ def relative(cases, mode, way):
         order = logs.sort_values(ascending=False).index
         gap = math.exp(logs[order[0]] - logs[order[1]])
         nets = len(wide.groupby(level=NET))
-        yield_ = [f"{order[0]} is the fastest in {mode}: {number(gap)} times {order[1]}, over the {counted(nets, 'net')} "
-                  f"that all {len(systems)} have measured, at {WAYS[way]}."]  # fmt: skip
+        found = [f"{order[0]} is the fastest in {mode}: {number(gap)} times {order[1]}, over the "
+                  f"{counted(nets, 'net')} that all {len(systems)} have measured, at {WAYS[way]}."]  # fmt: skip
     if left:
         why = "in the same settings; try each machine's best setting" if way == "same" else "; choose other nets"
-        yield_.append(f"Not among them: {', '.join(left)}: no net in common {why}.")
-    return yield_ + list(wider(cases, mode, way, wide)) + list(spreads(wide, nets=len(systems) > 1))
+        found.append(f"Not among them: {', '.join(left)}: no net in common {why}.")
+    return found + list(wider(cases, mode, way, wide)) + list(spreads(wide, nets=len(systems) > 1))
 
 
 def wider(cases, mode, way, wide):
@@ -129,8 +129,8 @@ def wider(cases, mode, way, wide):
         found[system] = len(others.groupby(level=NET)) if len(others.columns) == len(wide.columns) - 1 else 0
     best = max(found, key=found.get, default=None)
     if best and found[best] >= 3 * len(wide.groupby(level=NET)):
-        yield (f"Without {best} the others share {counted(found[best], 'net')}: choose the others alone to compare them "
-               "over these.")  # fmt: skip
+        yield (f"Without {best} the others share {counted(found[best], 'net')}: choose the others alone to compare "
+               "them over these.")  # fmt: skip
 
 
 def spreads(wide, nets):
@@ -185,7 +185,8 @@ def pairs(cases):
                           suffixes=("", "_base"))  # fmt: skip
         both = both[both[axis] != both[f"{axis}_base"]]
         found.append(both.assign(
-            setting=axis.replace("_", " ") + " " + both[axis].astype(str), gain=both["median_seconds_base"] / both["median_seconds"],
+            setting=axis.replace("_", " ") + " " + both[axis].astype(str),
+            gain=both["median_seconds_base"] / both["median_seconds"],
             low=both["low_seconds_base"] / both["high_seconds"], high=both["high_seconds_base"] / both["low_seconds"],
         ))  # fmt: skip
     return pd.concat(found, ignore_index=True)
@@ -202,14 +203,15 @@ def settings(own, others=None):
 
 def gains_of(own, among):
     for (setting, system), rows in own.groupby(["setting", "system"]):
+        subject = f"{setting} on {system}{among}"
         gains = rows.groupby(NET)["gain"].apply(geometric).sort_values(ascending=False)
         up, down = gains[gains > 1], gains[gains < 1][::-1]
         surely = ""
         if rows["low"].notna().any():
             surely = (f" {(rows['low'] > 1).sum()} of {counted(len(rows), 'pair')} surely faster, "
                       f"{(rows['high'] < 1).sum()} surely slower.")  # fmt: skip
-        yield (f"{setting} on {system}{among}: {number(geometric(gains))} times over {counted(len(gains), 'net')}; faster for "
-               f"{len(up)}{listed(up)}; slower for {len(down)}{listed(down)}.{surely}")  # fmt: skip
+        yield (f"{subject}: {number(geometric(gains))} times over {counted(len(gains), 'net')}; faster "
+               f"for {len(up)}{listed(up)}; slower for {len(down)}{listed(down)}.{surely}")  # fmt: skip
 
 
 def listed(gains):
@@ -256,7 +258,8 @@ def sure(fast):
     first, second = fast.iloc[0], fast.iloc[1]
     half = math.hypot(first["half"], second["half"])
     end = "; no interval" if math.isnan(half) else (
-        ": sure" if math.log(first["speed"] / second["speed"]) > half else ": not sure, within its interval")  # fmt: skip
+        ": sure" if math.log(first["speed"] / second["speed"]) > half else ": not sure, within its interval"
+    )  # fmt: skip
     return f"{number(first['speed'] / second['speed'])} times the next, {said(second)}{end}"
 
 

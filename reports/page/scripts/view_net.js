@@ -155,8 +155,8 @@ function roofline(place, rows, context) {
   }
   const y = [...own.map((row) => row.flops_per_second), ...roofs.map((/** @type {any} */ roof) => roof.flops_per_second)];
   const spots = apart(named.map((row) => Math.log10(row.flops_per_second)), (Math.log10(Math.max(...y)) - Math.log10(Math.min(...y)) + 0.3) / 22);
-  plot(place, traces, {height: 400, margin: {l: 10, r: 190, t: 5, b: 45}, showlegend: several, legend: {orientation: "h", y: 1.02, yanchor: "bottom"},
-    annotations: named.map((row, index) => ({x: Math.log10(row.operator_intensity), y: Math.log10(row.flops_per_second), axref: "pixel", ax: 14, ay: -(spots[index] - Math.log10(row.flops_per_second)) * 340 / (Math.log10(Math.max(...y)) - Math.log10(Math.min(...y)) + 0.3), text: `${index ? "" : `<b>${netName(netKey(row))}</b> `}${several ? `${row.system} ` : ""}${settingOf(row)}`, arrowhead: 0, arrowwidth: 0.6, xanchor: "left", font: {size: 11}})),
+  plot(place, traces, {height: 400, margin: {l: 10, r: 160, t: 30, b: 45}, showlegend: several, legend: {orientation: "h", y: 1.02, yanchor: "bottom"},
+    annotations: named.map((row, index) => ({x: Math.log10(row.operator_intensity), y: Math.log10(row.flops_per_second), axref: "pixel", ax: 14, ay: -(spots[index] - Math.log10(row.flops_per_second)) * 340 / (Math.log10(Math.max(...y)) - Math.log10(Math.min(...y)) + 0.3), yanchor: index ? "middle" : "bottom", text: `${index ? "" : `<b>${netName(netKey(row))}</b><br>`}${several ? `${row.system} ` : ""}${settingOf(row)}`, arrowhead: 0, arrowwidth: 0.6, xanchor: "left", font: {size: 11}})),
     xaxis: {title: {text: "FLOPs a byte (eager operators')"}, type: "log", ...powers([low, high])}, yaxis: {title: {text: "FLOP/s"}, type: "log", ...powers(y)}}, "roofline of the net");
 }
 

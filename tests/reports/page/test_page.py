@@ -324,7 +324,8 @@ def test_text_has_contrast_in_both_themes(seen, scheme):
 TARGETS = """() => [...document.querySelectorAll('button, select, summary, nav a, .ts-control, .tabulator-col')]
     .filter(node => node.getClientRects().length)
     .map(node => [Math.round(node.getBoundingClientRect().height), node.tagName, node.textContent.slice(0, 30)])"""
-WIDE = """() => [...document.querySelectorAll('.plot, .card, .choices, nav, h2, p')].filter(node => node.getClientRects().length)
+WIDE = """() => [...document.querySelectorAll('.plot, .card, .choices, nav, h2, p')]
+    .filter(node => node.getClientRects().length)
     .map(node => [node.getBoundingClientRect().right, node.className, node.textContent.slice(0, 30)])"""
 
 

@@ -46,7 +46,8 @@ def imported(speed, count):
     """A card's summaries: one figure for each of many nets, without an interval."""
     for index in range(count):
         for layout_, gain in (("contiguous", 1), ("channels_last", 1.3 if index % 3 else 0.9)):
-            case = replace(LENET, architecture=f"n{index}", input_shape=(3, 64, 64), batch_size=256, precision="amp_fp16",
+            case = replace(LENET, architecture=f"n{index}", input_shape=(3, 64, 64), batch_size=256,
+                           precision="amp_fp16",
                            memory_format=layout_, device="cuda:0")  # fmt: skip
             yield measured(case, (0.1 * (1 + index) / gain / speed,), sampling=None, memory=None, flops=None)
     lenet = replace(LENET, batch_size=256, precision="amp_fp16", device="cuda:0")
@@ -83,7 +84,7 @@ def of_layers(own, net):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sentences")
-    more = [net(0.02 / gain, architecture="lenet", batch_size=batch, precision=precision, memory_format=form, threads=threads)
+    more = [net(0.02 / gain, batch_size=batch, precision=precision, memory_format=form, threads=threads)
             for gain, precision in ((1, "fp32"), (2, "bf16")) for form in ("contiguous", "channels_last")
             for threads in (1, 4, 8) for batch in (1, 4)]  # fmt: skip
     copies = [micro(f"copy-{2**size}-{precision}-cpu-t{threads}", 1e9 * size * threads, metric="bytes_per_second")
@@ -109,9 +110,12 @@ def tab(browser, data, tmp_path_factory):
 
 
 def address(choice):
-    named = {"net": choice["nets"], "system": choice.get("systems", []), "mode": choice.get("mode", "inference"),
-             "way": choice.get("way", "same"),
-             "setting": [f"{axis}={value}" for axis, values in choice.get("settings", {}).items() for value in values]}  # fmt: skip
+    settings = choice.get("settings", {})
+    named = {
+        "net": choice["nets"], "system": choice.get("systems", []), "mode": choice.get("mode", "inference"),
+        "way": choice.get("way", "same"),
+        "setting": [f"{axis}={value}" for axis, values in settings.items() for value in values],
+    }  # fmt: skip
     named |= {key: choice[key] for key in ("a", "b") if key in choice}
     return "#" + urlencode(named, doseq=True) + f"&show={shown(choice)}"
 
@@ -154,12 +158,13 @@ def expected(data, choice):
         + list(of_layers(own, net_of(choice)) if mode == "inference" else ()),
         "advice": list(again.advice(own, mode, net_of(choice))),
         "hardware": list(hardware(data, own)),
-        "trade-offs": [text for text, rows in again.trade_offs(cases[cases["mode"] == mode]) if set(rows) <= set(own.index)],
+        "trade-offs": [text for text, rows in again.trade_offs(cases[cases["mode"] == mode])
+                       if set(rows) <= set(own.index)],
     }  # fmt: skip
 
 
 def hardware(data, own):
-    """What the findings say, whose tests are elsewhere: here of whom it is said, and that all rows behind it are chosen."""
+    """What the findings say, whose tests are elsewhere: here of whom, and that all rows behind it are chosen."""
     found = {}
     for file in data.files:
         for each in findings(file.records, file.host):
