@@ -164,8 +164,8 @@ def compare(cases, mode, way, a, b):
     own, width = ratios(wide, a, b), widths(half, a, b)
     whole = math.sqrt((width**2).sum()) / len(width) if width.notna().all() else math.nan
     ends = f"; from {name(own.idxmin())} ({number(own.min())}) to {name(own.idxmax())} ({number(own.max())})"
-    first = (f"{a} does {interval(geometric(own), whole)} times what {b} does in {mode}: more for {(own > 1).sum()} of "
-             f"{counted(len(own), 'net')}{ends if len(own) > 1 else ''}.")  # fmt: skip
+    first = (f"{a} does {interval(geometric(own), whole)} times what {b} does in {mode}: more for {(own > 1).sum():,} "
+             f"of {counted(len(own), 'net')}{ends if len(own) > 1 else ''}.")  # fmt: skip
     if len(own) <= 40:
         return [first]
     return [first, f"Half of the nets lie between {number(own.quantile(0.25))} and {number(own.quantile(0.75))}, the "

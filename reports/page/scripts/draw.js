@@ -65,6 +65,13 @@ export function plot(place, traces, layout, label) {
 /** Others' boxes that are painted again with the theme. @param {HTMLElement} box @param {() => void} paint */
 export function keep(box, paint) { drawn.set(box, paint); }
 
+const SHEET = 680; // pixels that A4 and US letter have between a browser's own margins
+
+/** Charts are drawn for the window, and no window event tells them of the sheet. @param {boolean} printed */
+export function fitSheet(printed) {
+  for (const box of drawn.keys()) if (box.isConnected) Plotly.relayout(box, printed ? {width: Math.min(box.clientWidth, SHEET)} : {width: null, autosize: true});
+}
+
 export function repaint() {
   for (const [box, paint] of drawn) if (box.isConnected) paint(); else drawn.delete(box);
 }

@@ -2,7 +2,7 @@
 import { choose, chosenNow, defaultNets, has, many, onChoice, one, passes, readAddress } from "./choice.js";
 import { buildChoosers } from "./chooser.js";
 import { rowsOf, unpacked } from "./data.js";
-import { lookOf, looks, repaint } from "./draw.js";
+import { fitSheet, lookOf, looks, repaint } from "./draw.js";
 import { viewCompare } from "./view_compare.js";
 import { viewCases, viewFigures } from "./view_figures.js";
 import { viewNet } from "./view_net.js";
@@ -35,7 +35,7 @@ function contextNow(page) {
 /** @param {HTMLDetailsElement} section */
 function draw(section) {
   const body = section.querySelector(".body");
-  if (!(body instanceof HTMLElement) || !section.open || !stale.get(section.id)) return;
+  if (!(body instanceof HTMLElement) || !section.open || !stale.get(section.id) || (section.id === "cases" && !("Tabulator" in globalThis))) return;
   stale.set(section.id, false);
   body.style.minHeight = `${body.offsetHeight}px`;
   body.replaceChildren();
@@ -103,9 +103,11 @@ function listen(page) {
     if (innerWidth < 1024) document.querySelector("nav details")?.removeAttribute("open");
     go(link.getAttribute("href")?.slice(1) ?? "");
   }));
-  addEventListener("beforeprint", () => document.querySelectorAll("details.section").forEach((section) => {
-    if (section instanceof HTMLDetailsElement) draw(section);
-  }));
+  addEventListener("beforeprint", () => {
+    document.querySelectorAll("details.section").forEach((section) => { if (section instanceof HTMLDetailsElement) draw(section); });
+    fitSheet(true);
+  });
+  addEventListener("afterprint", () => fitSheet(false));
   onChoice(() => drawAll(page));
 }
 
@@ -135,7 +137,7 @@ async function run(id) {
 
 async function start() {
   readAddress();
-  const [text] = await Promise.all([unpacked("payload"), run("plotly"), run("vendor")]);
+  const [text] = await Promise.all([unpacked("payload"), run("plotly")]);
   const page = JSON.parse(text);
   page.rows = Object.fromEntries(Object.entries(page.data).map(([name, columns]) => [name, rowsOf(/** @type {any} */ (columns))]));
   for (const [system, look] of Object.entries(page.looks)) looks.set(system, /** @type {any} */ (look));
@@ -145,6 +147,9 @@ async function start() {
   listen(page);
   drawAll(page);
   document.documentElement.dataset.ready = "yes";
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done))); // the first charts are seen before tables and search are there
+  await run("vendor");
+  document.querySelectorAll("details.section").forEach((section) => { if (section instanceof HTMLDetailsElement && near(section)) draw(section); });
   const again = page.rows.cases.length ? buildChoosers(page.rows.cases, nets) : () => {};
   addEventListener("hashchange", () => { readAddress(); again(); fold(); if (has("theme")) theme(one("theme")); drawAll(page); });
   document.documentElement.dataset.chosen = "yes";

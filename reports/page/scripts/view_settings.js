@@ -27,7 +27,7 @@ export function viewSettings(place, context) {
     .map(([setting, rows]) => strip(system, setting, rows)));
   const settings = new Set(pairs.map((pair) => `${pair.system} ${pair.setting}`)).size;
   plot(place, traces, {height: 90 + 46 * settings, margin: {l: 10, r: 20, t: 10, b: 45}, showlegend: false, yaxis: {ticksuffix: "  "},
-    xaxis: {title: {text: "speed-up, all else equal: to the right of 1 it helps"}, type: "log", ...powers(pairs.map((pair) => pair.gain))},
+    xaxis: {title: {text: "speed-up, all else equal"}, type: "log", ...powers(pairs.map((pair) => pair.gain))},
     shapes: [{type: "line", x0: 1, x1: 1, y0: 0, y1: 1, yref: "paper", line: {color: "#999999", dash: "dot"}}]}, "speed-up of each setting");
   if (systems.length > shown.length) place.append(paragraph(`${shown.length} of ${systems.length} systems are drawn.`, "note"));
   place.append(paragraph("Pairs of cases that differ in nothing else, against fp32, contiguous, eager or the fewest threads. Boxes hold half of the pairs, whiskers nine in ten; names on hover.", "note"));

@@ -63,12 +63,19 @@ def page(tmp_path_factory):
     return target
 
 
-@pytest.fixture
-def seen(browser, page):
+@pytest.fixture(scope="module")
+def tab(browser, page):
     found = Seen(browser, page)
     yield found
-    assert found.errors == []
     found.context.close()
+
+
+@pytest.fixture
+def seen(tab):
+    """The page as it is first seen."""
+    tab.choose("")
+    yield tab
+    assert tab.errors == []
 
 
 def test_which_is_fastest_in_training_and_by_how_much(seen):
