@@ -42,8 +42,8 @@ class Finding:
 def findings(records: Iterable[Record], host: Mapping[str, Any]) -> list[Finding]:
     """An finding for each operation and device that has enough measured records, in the order of `OPERATIONS`."""
     measured = [record for record in records if record.outcome.status is Status.MEASURED]
-    nets = [(record.case, value_of(record)) for record in measured if record.work is None]
     points = [Point(Micro.from_json(record.case), value_of(record)) for record in measured if record.work is not None]
+    nets = [(record.case, value_of(record)) for record in measured if record.work is None] if points else []
     found = []
     for operation, known in OPERATIONS.items():
         own = [point for point in points if point.case.operation == operation]

@@ -44,8 +44,9 @@ def summarise(record: Record) -> Summary:
     series = by_launch(record)
     medians = [statistics.median(seconds) for seconds in series]
     median = statistics.median(medians)
-    within = sorted(_shown_half_width(seconds) for seconds in series)[len(series) // 2]
-    low, high = launch_interval(series[0] if len(series) == 1 else medians) or (None, None)
+    intervals = [launch_interval(seconds) for seconds in series]
+    within = sorted(map(_half_width, intervals, medians))[len(series) // 2]
+    low, high = (intervals[0] if len(series) == 1 else launch_interval(medians)) or (None, None)
     return Summary(
         median_seconds=median,
         low_seconds=low,
@@ -66,11 +67,15 @@ class Value:
     high: float | None
 
 
-def value_of(record: Record) -> Value:
-    """What a measured record says in its own metric; of a net, images a second, or samples that are no images."""
+def value_of(record: Record, found: Summary | None = None) -> Value:
+    """What a measured record says in its own metric; of a net, images a second, or samples that are no images.
+
+    Args:
+        found: its summary, where that is there already.
+    """
     work = record.work
     metric, amount = (_rate_of(record), record.case["batch_size"]) if work is None else (work.metric, work.amount)
-    found = summarise(record)
+    found = found or summarise(record)
     low, high = found.low_seconds, found.high_seconds
     if metric == "steps":
         return Value(metric, amount, None, None)
@@ -125,9 +130,8 @@ def half_width(seconds: Sequence[float]) -> float:
     return (interval[1] - interval[0]) / 2 / statistics.median(seconds)
 
 
-def _shown_half_width(seconds: Sequence[float]) -> float:
-    interval = launch_interval(seconds)
-    return math.inf if interval is None else (interval[1] - interval[0]) / 2 / statistics.median(seconds)
+def _half_width(interval: tuple[float, float] | None, median: float) -> float:
+    return math.inf if interval is None else (interval[1] - interval[0]) / 2 / median
 
 
 def launch_interval(medians: Sequence[float]) -> tuple[float, float] | None:

@@ -3,6 +3,7 @@
 Each claim is a function of records; a verdict needs an interval that excludes the contrary.
 """
 
+import itertools
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,18 +29,22 @@ Parts = list[tuple[str, bool | None, dict[str, Any]]]
 """(what was found, whether it is as claimed or None where the samples cannot tell, its numbers)."""
 
 
+INDEXED = ("architecture", "operation")
+
+
 class Measured:
     """The measured records, to be asked for."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._records = [record for record in records if record.outcome.status is Status.MEASURED]
-        self._of: dict[Any, list[Record]] = {}
-        for record in self._records:
-            self._of.setdefault(record.case.get("architecture"), []).append(record)
+        self._of: dict[tuple[str, Any], list[Record]] = {}
+        for name, record in itertools.product(INDEXED, self._records):
+            self._of.setdefault((name, record.case.get(name)), []).append(record)
 
     def all(self, **wanted: Any) -> list[Record]:
         """Those whose case has these values."""
-        records = self._of.get(wanted["architecture"], []) if "architecture" in wanted else self._records
+        index = next((name for name in INDEXED if name in wanted), None)
+        records = self._records if index is None else self._of.get((index, wanted[index]), [])
         return [
             record for record in records
             if all(record.case.get(name) == value for name, value in wanted.items())
@@ -226,15 +231,16 @@ def larger_batches(measured: Measured) -> Parts:
         ordered = sorted(records, key=lambda record: record.case["batch_size"])
         if len(ordered) < 3:
             continue
-        best = max(ordered, key=lambda record: value_of(record).value)
-        gained = ratio(value_of(best), value_of(ordered[0]))
+        values = {record.id: value_of(record) for record in ordered}
+        best = max(ordered, key=lambda record: values[record.id].value)
+        gained = ratio(values[best.id], values[ordered[0].id])
         text = (
             f"{best.case['architecture']} {_where(best, batch=False)}: batch {best.case['batch_size']} does "
             f"{_share(gained)} times the images a second of batch {ordered[0].case['batch_size']}"
         )
         last = ordered[-1]
         if last is not best:
-            text += f", batch {last.case['batch_size']} {_share(ratio(value_of(last), value_of(ordered[0])))} times"
+            text += f", batch {last.case['batch_size']} {_share(ratio(values[last.id], values[ordered[0].id]))} times"
         hold = False if best is ordered[0] else True if gained.certain else None
         parts.append((text, hold, {"gain": vars(gained), "best_batch": best.case["batch_size"]}))
     return parts

@@ -43,7 +43,7 @@ def compare(base_path: Path, head_path: Path) -> Comparison:
     first, second = _keyed(base), _keyed(head)
     keys = list(dict.fromkeys([*first, *second]))
     rows = pd.DataFrame([_row(key, first.get(key), second.get(key)) for key in keys], columns=list(COLUMNS))
-    return Comparison(tuple(differences([base_path, head_path])), tuple(_warnings(base, head, rows)), rows)
+    return Comparison(tuple(differences([base, head])), tuple(_warnings(base, head, rows)), rows)
 
 
 def _keyed(file: Results) -> dict[str, Record]:
@@ -96,13 +96,9 @@ def _finding(base: Record | None, head: Record | None, found: Ratio | None) -> s
     return "slower" if found.value > 1 else "faster"
 
 
-def differences(paths: Sequence[Path]) -> list[tuple[str, tuple[str, ...]]]:
-    """(fact, what each file says) of all that is not the same: machines, torches, ways of measuring.
-
-    Raises:
-        DlhwError: a file cannot be read.
-    """
-    return differing([{**data["machine_info"], **_way(data)} for data in map(frames.read, paths)])
+def differences(files: Sequence[Results]) -> list[tuple[str, tuple[str, ...]]]:
+    """(fact, what each file says) of all that is not the same: machines, torches, ways of measuring."""
+    return differing([file.facts for file in files])
 
 
 def differing(sources: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str, ...]]]:
@@ -111,10 +107,6 @@ def differing(sources: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str
     names = dict.fromkeys(name for facts in flat for name in facts)
     found = {name: tuple(str(facts.get(name, units.UNKNOWN)) for facts in flat) for name in names}
     return [(name, values) for name, values in found.items() if len(set(values)) > 1]
-
-
-def _way(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: data["dlhw"].get(name) for name in ("suite", "digest", "fingerprint")}
 
 
 def _facts(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -1,16 +1,15 @@
 """From results files to the frames that the page's figures are made of."""
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.records.record import Status
-from reports.analysis import roofline
+from reports.analysis import layers, roofline
 from reports.results import frames
 from reports.results.frames import Results
 from suites.errors import DlhwError
@@ -26,6 +25,9 @@ MACHINE_FREE = (
     "cudnn_benchmark", "power_limit",
 )  # fmt: skip
 """What makes a case the same case on another machine."""
+CASE_KEYS = (*MACHINE_FREE, "threads", "device", "machine")
+BASES = {"precision": "fp32", "memory_format": "contiguous", "compile_mode": "eager", "cudnn_benchmark": "off"}
+"""Axis -> what its other values are held against; threads are held against the fewest."""
 SETTING_COLUMNS = (
     "machine", "architecture", "input_shape", "mode", "batch_size", "device", "precision", "memory_format",
     "compile_mode", "threads", "cudnn_benchmark", "power_limit",
@@ -42,12 +44,14 @@ class Dataset:
             known; `predicted` says whose times were predicted, though the case was not measured.
         settings: a row for each pair of cases that differ in one of `PAIRED`.
         reference: the machine that others are held against.
+        layers: a row for each layer that `dlhw layers` has timed, beside the columns of its case.
     """
 
     files: tuple[Results, ...]
     cases: pd.DataFrame
     settings: pd.DataFrame
     reference: str
+    layers: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def empty(cls) -> "Dataset":
@@ -68,7 +72,8 @@ def load(
     Raises:
         DlhwError: a file cannot be read; a name or a price leads nowhere.
     """
-    files = tuple(frames.results(path) for path in paths)
+    of_layers = [path for path in paths if layers.is_layers(path)]
+    files = tuple(frames.results(path) for path in paths if path not in of_layers)
     _require("--name", names, [str(path) for path in paths])
     data = frames.tabulate(files)
     if data.empty:
@@ -82,8 +87,26 @@ def load(
     _require("--reference", [reference] if reference else [], machines)
     price = data["machine"].map(prices).astype("Float64")
     data["dollars_per_million"] = price / 3600 / data["images_per_second"] * 1e6
-    settings = pd.DataFrame(_settings(data), columns=list(SETTING_COLUMNS))
-    return Dataset(files, data, settings, reference or _most_shared(data, machines))
+    return Dataset(
+        files, data, _settings(data), reference or _most_shared(data, machines), _layers(of_layers, data)
+    )  # fmt: skip
+
+
+def _layers(paths: Sequence[Path], data: pd.DataFrame) -> pd.DataFrame:
+    """The layers of all files, with their machine's name here.
+
+    Raises:
+        DlhwError: a file is damaged, or of a machine that has no results here.
+    """
+    names = data.drop_duplicates("fingerprint").set_index("fingerprint")["machine"]
+    found = []
+    for path in paths:
+        rows = layers.load(path)
+        rows["machine"] = rows["fingerprint"].map(names).astype("string")
+        if rows["machine"].isna().any():
+            raise DlhwError(f"{path}: layers of a machine that has no results here; give a results file of it, too")
+        found.append(rows)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 PREDICTED = {
@@ -104,14 +127,20 @@ def _with_predictions(data: pd.DataFrame) -> pd.DataFrame:
 
 def _most_shared(data: pd.DataFrame, machines: Sequence[str]) -> str:
     """The machine that has most cases in common with the others; of as many, the first."""
-    nets = data[(data["kind"] == "net") & (data["status"] == "measured")]
-    rows = plain(nets[["machine", *MACHINE_FREE]])
-    shared = Counter(
-        row["machine"]
-        for group in grouped(rows, MACHINE_FREE).values() if len({row["machine"] for row in group}) > 1
-        for row in group
-    )  # fmt: skip
-    return max(machines, key=lambda machine: shared[machine], default="")
+    own = nets(data)
+    same = groups(own, MACHINE_FREE)
+    shared = own["machine"][own["machine"].groupby(same).transform("nunique") > 1].value_counts()
+    return max(machines, key=lambda machine: int(shared.get(machine, 0)), default="")
+
+
+def nets(data: pd.DataFrame) -> pd.DataFrame:
+    """The measured nets; their index stays that of `data`."""
+    return data[(data["kind"] == "net") & (data["status"] == "measured")]
+
+
+def groups(data: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
+    """Of each row the number of its combination of `keys`, counted by first appearance; unknown is a value, too."""
+    return data.groupby(list(keys), sort=False, dropna=False).ngroup()
 
 
 def _require(option: str, given: Any, known: Sequence[str]) -> None:
@@ -129,12 +158,10 @@ def _machines(data: pd.DataFrame, names: Mapping[str, str]) -> pd.Series:
     for file, machines in data.groupby("file")["machine"]:
         if file in names and machines.nunique(dropna=False) > 1:
             raise DlhwError(f"--name {file}: it holds several machines: {', '.join(map(str, machines.unique()))}")
-    several = data.groupby("machine", dropna=False)["fingerprint"].nunique() > 1
-    labels = []
-    for file, machine, torch in data[["file", "machine", "torch"]].itertuples(index=False):
-        own = "unknown machine" if pd.isna(machine) else str(machine)
-        labels.append(names.get(file) or (f"{own} (torch {torch})" if several.get(machine, False) else own))
-    return pd.Series(labels, index=data.index, dtype="string")
+    own = data["machine"].fillna("unknown machine")
+    several = data.groupby("machine", dropna=False)["fingerprint"].transform("nunique") > 1
+    with_torch = own + " (torch " + data["torch"].astype("string").fillna("unknown") + ")"
+    return data["file"].map(names).astype("string").fillna(own.where(~several, with_torch)).astype("string")
 
 
 def _analysed(files: Sequence[Results], data: pd.DataFrame) -> pd.DataFrame:
@@ -150,19 +177,41 @@ def _analysed(files: Sequence[Results], data: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, index=data.index, columns=list(ANALYSIS))
 
 
-def _settings(data: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Pairs of undisturbed cases that differ in one axis; the base is the axis's first value, as `base_of` has it."""
-    times = ("id", "median_seconds", "low_seconds", "high_seconds", "compile_seconds")
-    columns = [*MACHINE_FREE, "threads", "device", "machine", *times]
-    calm = data["noisy"].fillna("") == ""
-    nets = plain(data.loc[(data["kind"] == "net") & (data["status"] == "measured") & calm, columns])
-    for axis in PAIRED:
-        others = [name for name in (*MACHINE_FREE, "threads", "device", "machine") if name != axis]
-        for group in grouped(nets, others).values():
-            base = _base(group, axis)
-            for row in group if base else ():
-                if row["id"] != base["id"]:
-                    yield _setting(base, row, axis)
+def _settings(data: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of undisturbed cases that differ in one axis; the base is the axis's first value, as `_base` has it."""
+    calm = nets(data)
+    calm = calm[calm["noisy"].fillna("") == ""]
+    found = [_setting(*_pairs(calm, axis), axis) for axis in PAIRED]
+    return pd.concat([each for each in found if len(each)] or found[:1], ignore_index=True)[list(SETTING_COLUMNS)]
+
+
+def _pairs(calm: pd.DataFrame, axis: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(bases, cases), row by row: each case beside the one that differs from it in `axis` alone."""
+    same = groups(calm, [name for name in CASE_KEYS if name != axis])
+    several = calm[same.map(same.value_counts()) > 1].assign(same=same)
+    bases = several[_base(several, axis)].drop_duplicates("same").set_index("same")
+    others = several[several["same"].isin(bases.index)].sort_values("same", kind="stable")
+    others = others[(others["id"] != bases["id"].reindex(others["same"]).array).fillna(True)]
+    return bases.reindex(others["same"]).reset_index(drop=True), others.reset_index(drop=True)
+
+
+def _base(several: pd.DataFrame, axis: str) -> pd.Series:
+    """Whether it is fp32, contiguous, eager, without search, or has the fewest threads of its group."""
+    if axis in BASES:
+        return several[axis].eq(BASES[axis]).fillna(False)
+    return several[axis].eq(several.groupby("same")[axis].transform("min")).fillna(False)
+
+
+def _setting(base: pd.DataFrame, rows: pd.DataFrame, axis: str) -> pd.DataFrame:
+    name = axis.replace("_", " ") + " " + rows[axis].astype("string")
+    gain, saved = base["median_seconds"] / rows["median_seconds"], base["median_seconds"] - rows["median_seconds"]
+    paid = (rows["compile_seconds"] / saved).where((saved > 0) & (axis == "compile_mode"))
+    return rows.assign(
+        setting=name, gain=gain, from_id=base["id"], break_even_steps=paid,
+        gain_low=base["low_seconds"] / rows["high_seconds"], gain_high=base["high_seconds"] / rows["low_seconds"],
+        panel=name + " \u00b7 " + rows["architecture"] + " " + rows["mode"],
+        column="b" + rows["batch_size"].astype("string"), log2_gain=np.log2(gain.astype(float)),
+    )  # fmt: skip
 
 
 def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -178,34 +227,3 @@ def grouped(rows: Iterable[dict[str, Any]], keys: Sequence[str]) -> dict[tuple[A
     for row in rows:
         found.setdefault(tuple(row[key] for key in keys), []).append(row)
     return found
-
-
-def _base(group: Sequence[dict[str, Any]], axis: str) -> dict[str, Any]:
-    """fp32, contiguous, eager, no search, or the fewest threads; empty where there is no such case, or no other."""
-    bases = {"precision": "fp32", "memory_format": "contiguous", "compile_mode": "eager", "cudnn_benchmark": "off"}
-    if len(group) < 2:
-        return {}
-    wanted = bases.get(axis) or min((row[axis] for row in group if row[axis] is not None), default=None)
-    return next((row for row in group if row[axis] == wanted), {})
-
-
-def _setting(base: dict[str, Any], row: dict[str, Any], axis: str) -> dict[str, Any]:
-    saved = base["median_seconds"] - row["median_seconds"]
-    compiled = axis == "compile_mode" and row["compile_seconds"] is not None and saved > 0
-    return {
-        **{name: row[name] for name in SETTING_COLUMNS[:12]},
-        "setting": f"{axis.replace('_', ' ')} {row[axis]}",
-        "gain": base["median_seconds"] / row["median_seconds"],
-        "gain_low": _quotient(base["low_seconds"], row["high_seconds"]),
-        "gain_high": _quotient(base["high_seconds"], row["low_seconds"]),
-        "from_id": base["id"],
-        "id": row["id"],
-        "break_even_steps": row["compile_seconds"] / saved if compiled else None,
-        "panel": f"{axis.replace('_', ' ')} {row[axis]} \u00b7 {row['architecture']} {row['mode']}",
-        "column": f"b{row['batch_size']}",
-        "log2_gain": math.log2(base["median_seconds"] / row["median_seconds"]),
-    }
-
-
-def _quotient(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first / second

@@ -1,8 +1,11 @@
 """`dlhw layers`: where the time of one case goes, layer by layer, and what bounds each."""
 
+import json
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -45,7 +48,8 @@ def measure(net: str, axes: Sequence[str], suite_name: str) -> tuple[pd.DataFram
         environment = launcher.describe()
         case = case_for(net, axes, suite_name, machine_of(environment))
         answer = launcher.layers(case, BUDGET)
-    return table(case, answer, ceilings.kept(fingerprint(environment)))
+    machine = fingerprint(environment)
+    return table(case, answer, ceilings.kept(machine), machine)
 
 
 def case_for(net: str, axes: Sequence[str], suite_name: str, machine: Machine) -> Case:
@@ -71,8 +75,14 @@ def case_for(net: str, axes: Sequence[str], suite_name: str, machine: Machine) -
     return case
 
 
-def table(case: Case, answer: Mapping[str, Any], known: Ceilings) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A row for each layer and phase, then the sum, the rest and the whole; and the facts about the whole."""
+def table(
+    case: Case, answer: Mapping[str, Any], known: Ceilings, machine: str = ""
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A row for each layer and phase, then the sum, the rest and the whole; and the facts about the whole.
+
+    Args:
+        machine: its fingerprint, by which a page finds the machine's results.
+    """
     rows = [_row(case, row, known) for row in answer["rows"]]
     whole = statistics.median(answer["whole_seconds"])
     total = math.fsum(row["seconds"] for row in rows)
@@ -83,7 +93,7 @@ def table(case: Case, answer: Mapping[str, Any], known: Ceilings) -> tuple[pd.Da
         {"layer": "rest", "seconds": whole - total},
         {"layer": "whole step", "seconds": whole},
     ]
-    frame = pd.DataFrame(rows + ends, columns=list(COLUMNS))
+    frame = pd.DataFrame(rows + ends, columns=list(COLUMNS)).assign(case=case.id, fingerprint=machine)
     frame["share"] = frame["seconds"] / whole
     return frame, {
         "case": case.id, "whole_seconds": whole, "whole_low_seconds": low, "whole_high_seconds": high,
@@ -96,7 +106,7 @@ def table(case: Case, answer: Mapping[str, Any], known: Ceilings) -> tuple[pd.Da
 
 COLUMNS = (
     "layer", "kind", "phase", "seconds", "share", "flops", "flops_per_second", "bytes", "bound", "decided_by",
-    "operators",
+    "operators", "case", "fingerprint",
 )  # fmt: skip
 
 
@@ -114,6 +124,33 @@ def _row(case: Case, row: Mapping[str, Any], known: Ceilings) -> dict[str, Any]:
         "decided_by": decided_by,
         "operators": ", ".join(dict.fromkeys(row["operators"])),
     }
+
+
+def is_layers(path: Path) -> bool:
+    """Whether the file at `path` is what `dlhw layers --json` wrote; what cannot be read is not, and others say why."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return re.match(r'\[\s*\{\s*"layer":', file.read(100)) is not None
+    except OSError:
+        return False
+
+
+def load(path: Path) -> pd.DataFrame:
+    """The layers of a file, with what their case says of itself; without the sum, the rest and the whole.
+
+    Raises:
+        DlhwError: it is damaged, or of an earlier dlhw, which did not write whose layers they are.
+    """
+    try:
+        rows = [row for row in json.loads(path.read_text(encoding="utf-8")) if row["phase"] is not None]
+        cases = [Case.parse(row["case"]).to_json() for row in rows]
+        found = [{"input_shape": None} | case | {name: row[name] for name in COLUMNS}
+                 for case, row in zip(cases, rows, strict=True)]  # fmt: skip
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DlhwError(f"{path}: no layers of a case in it ({error}): write it with dlhw layers --json") from error
+    frame = pd.DataFrame(found)
+    frame["input_shape"] = frame["input_shape"].map(lambda shape: "x".join(map(str, shape)) if shape else None)
+    return frame
 
 
 def text(frame: pd.DataFrame) -> pd.DataFrame:

@@ -83,11 +83,8 @@ def systems(cases: pd.DataFrame) -> pd.Series:
     """The name of each row's system."""
     nets = cases[cases["kind"] == "net"]
     several = nets.groupby("machine")["device"].nunique() > 1
-    names = [
-        f"{machine} {device}" if several.get(machine, False) else str(machine)
-        for machine, device in cases[["machine", "device"]].itertuples(index=False)
-    ]
-    return pd.Series(names, index=cases.index, dtype="string")
+    machine, device = (cases[name].astype("string").fillna("unknown") for name in ("machine", "device"))
+    return machine.where(~machine.map(several).fillna(False).astype(bool), machine + " " + device)
 
 
 def relative(

@@ -8,10 +8,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from reports.analysis.advise import Advice, Wishes, advise
-from reports.analysis.dataset import MACHINE_FREE, grouped, plain
+from reports.analysis.dataset import MACHINE_FREE, grouped, groups, nets, plain
 from reports.page.figures_relative import all_relative
 from reports.page.figures_settings import break_even, interactions, setting_map, settings
-from reports.page.plots import CASE, Figure, Styles, largest, layout, lines, nets, plot, points, scattered
+from reports.page.plots import CASE, Figure, Styles, largest, layout, lines, plot, points, scattered
 from suites import units
 
 LINE = 3
@@ -205,15 +205,11 @@ def crossover(data: pd.DataFrame, styles: Styles) -> Figure | None:
     """How many times as fast a machine's accelerator is as its CPU, by batch."""
     own = nets(data)
     keys = ["machine", *(axis for axis in MACHINE_FREE if axis != "power_limit")]  # which no CPU has
-    cpu = own[own["device"] == "cpu"].groupby(keys, dropna=False)["median_seconds"].min()
-    rows = []
-    for index, row in own[own["device"] != "cpu"].iterrows():
-        key = tuple(row[name] for name in keys)
-        if key in cpu.index:
-            rows.append({**row.to_dict(), "index": index, "ratio": float(cpu[key] / row["median_seconds"])})
-    if not rows:
+    same, on_cpu = groups(own, keys), own["device"] == "cpu"
+    beside = same.map(own[on_cpu].groupby(same)["median_seconds"].min())
+    found = own.assign(ratio=(beside / own["median_seconds"]).astype(float))[beside.notna() & ~on_cpu]
+    if found.empty:
         return None
-    found = pd.DataFrame(rows).set_index("index")
     slower = found[found["ratio"] < 1]
     finding = (
         f"The CPU is faster in {len(slower)} of {len(found)} cases, up to batch {int(slower['batch_size'].max())}."
@@ -255,7 +251,7 @@ def _advised(found: Advice, architecture: str, mode: str, objective: str) -> dic
 
 def silent(drawn: Iterable[Figure], data: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """Why questions that a reader would expect have no answer, a line each."""
-    there = {figure.id for figure in drawn}
+    there = {figure.id.removesuffix(f"-{figure.mode}") for figure in drawn}
     own = nets(data)
     there |= {"toggles"} if len(table) else set()
     there |= {"roofline"} if own["operator_intensity"].notna().any() else set()

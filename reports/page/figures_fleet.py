@@ -9,7 +9,8 @@ import pandas as pd
 
 from bench.fleet import ledger
 from bench.fleet.ledger import Attempt, End, History
-from reports.fleet.compare import FEWEST_NODES, compare, sentences
+from reports.fleet.compare import compare, sentences
+from reports.fleet.outliers import FEWEST_NODES
 from reports.page.figures_history import of_names, short, told
 from reports.page.plots import COLOURS, Figure, layout, plot, points
 from reports.results.escape import printable

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from reports.page.plots import Figure, Styles, largest, layout, nets, plot, points, scattered
+from reports.analysis.dataset import grouped, nets, plain
+from reports.page.plots import Figure, Styles, largest, layout, plot, points, scattered
 from suites import units
 
 NOTABLE = 1.1
@@ -88,13 +89,9 @@ def interactions(table: pd.DataFrame, data: pd.DataFrame, styles: Styles) -> Fig
 
 def _together(table: pd.DataFrame, data: pd.DataFrame) -> Iterable[dict[str, Any]]:
     """Cases that differ from the plain one in two settings, where each setting by itself was measured too."""
-    gains = {(row["machine"], row["from_id"], row["id"]): row for row in table.to_dict("records")}
-    steps: dict[tuple[Any, Any], list[Any]] = {}
-    for (machine, source, _), row in gains.items():
-        steps.setdefault((machine, source), []).append(row)
-    seconds: dict[tuple[Any, Any], float] = {
-        (row["machine"], row["id"]): float(row["median_seconds"]) for row in nets(data).to_dict("records")
-    }
+    steps = grouped(plain(table), ["machine", "from_id"])
+    own = nets(data)
+    seconds = dict(zip(zip(own["machine"], own["id"], strict=True), own["median_seconds"].astype(float), strict=True))
     for (machine, source), firsts in steps.items():
         for first in firsts:
             for second in steps.get((machine, first["id"]), ()):

@@ -1,7 +1,8 @@
 """`dlhw report`: one HTML file that needs no network, made of frames and figures."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -25,7 +26,7 @@ MOST_ROWS = 20_000
 """Beyond it the page holds what is fastest of each net and setting, and says so."""
 SCRIPTS = (
     "data", "format", "relative", "curves", "choice", "draw", "tables", "chooser", "view_relative", "view_settings",
-    "view_net", "view_compare", "view_figures", "main",
+    "view_memory", "view_layers", "view_net", "view_compare", "view_figures", "main",
 )  # fmt: skip
 """The page's own modules, each after those that it imports."""
 
@@ -44,10 +45,10 @@ def render(data: Dataset, title: str, beside: Beside = NOTHING, *, address: str 
     shown, note = _limited(data.cases)
     pairs = data.settings if not note else _of_shown(data.settings, shown)
     sentences, claims = findings.of_results(data.files)
-    part = Dataset(data.files, shown, pairs, data.reference)
-    material = Material(part, beside, styles_for(shown), {item["operation"]: item["text"] for item in sentences})
+    part = replace(data, cases=shown, settings=pairs)
+    material = Material(part, beside, styles_for(shown), _told(sentences))
     drawn = {section.id: section.draw(material) for section in SECTIONS if section.draw}
-    differing = _differences(data)
+    differing = differences(data.files)
     nets = bool(len(shown)) and bool((shown["kind"] == "net").any())
     page = Environment(loader=PackageLoader("reports.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("page.html.j2").render(
@@ -72,6 +73,17 @@ def render(data: Dataset, title: str, beside: Beside = NOTHING, *, address: str 
         script=script(),
         style=_bundled("vendor.min.css") + _bundled("page.css"),
     )  # fmt: skip
+
+
+def _told(sentences: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Operation -> what is said of it; of several machines or devices, of which of them it is said."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for item in sentences:
+        found.setdefault(str(item["operation"]), []).append(item)
+    return {
+        operation: own[0]["text"] if len(own) == 1 else " ".join(f"{each['subject']}: {each['text']}." for each in own)
+        for operation, own in found.items()
+    }
 
 
 def script() -> str:
@@ -190,8 +202,3 @@ def _machine(file: Any) -> dict[str, Any]:
     host = {name: value for name, value in file.host.items() if not isinstance(value, dict | list)}
     facts += list(host.items())
     return {"file": Path(file.common["file"]).name, "facts": [(str(name), str(value)) for name, value in facts]}
-
-
-def _differences(data: Dataset) -> list[tuple[str, tuple[str, ...]]]:
-    """Facts that are not the same in all files."""
-    return differences([Path(file.common["file"]) for file in data.files]) if len(data.files) > 1 else []

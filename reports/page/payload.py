@@ -23,7 +23,8 @@ SCALES: Mapping[str, tuple[str, float]] = {
     "bytes_per_second": ("GB/s", 1e-9),
 }  # fmt: skip
 """How a column's name ends -> the unit of the page's tables, and the factor."""
-DIGITS = 5
+DIGITS = 7
+"""So many that whole images a second, which are shown to the last one, are right."""
 TABLE_COLUMNS = (
     "machine", "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
     "device", "threads", "cudnn_benchmark", "power_limit", "operation", "variant", "size", "status", "reason",
@@ -39,6 +40,10 @@ CASES = {
 PAIRS = {
     "system", "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
     "threads", "setting", "gain", "gain_low", "gain_high",
+}  # fmt: skip
+LAYERS = {
+    "system", "architecture", "input_shape", "mode", "batch_size", "precision", "memory_format", "compile_mode",
+    "threads", "case", "layer", "kind", "phase", "seconds", "share", "bound",
 }  # fmt: skip
 COURSE = (*ARCHITECTURES, *(f"{TORCHVISION}{name}" for name in ("alexnet", "vgg11", "googlenet", "resnet18")))
 """The nets that are chosen at first: the course's, and torchvision's of the same name."""
@@ -62,6 +67,10 @@ def payload(
     """
     sets, shown = {"cases": _named(cases), "pairs": _named(pairs)}, []
     needed = {"cases": set(CASES), "pairs": set(PAIRS)}
+    if len(data.layers):
+        known = sets["cases"].drop_duplicates(["machine", "device"])[["machine", "device", "system"]]
+        sets["layers"] = data.layers.merge(known, on=["machine", "device"], how="left")
+        needed["layers"] = set(LAYERS)
     for section, figures in drawn.items():
         for figure in figures:
             wanted = set(figure.columns) | _plotted(figure) | _axes(figure.data)
@@ -135,6 +144,7 @@ def _figure(section: str, figure: Figure, name: str, frame: pd.DataFrame) -> dic
     return {
         "section": section, "id": figure.id, "question": figure.question, "finding": figure.finding,
         "note": figure.note, "data": name, "columns": figure.columns, "rows": rows, "plot": _plot(figure, frame),
+        "mode": figure.mode,
     }  # fmt: skip
 
 
@@ -152,7 +162,7 @@ def _plot(figure: Figure, frame: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def _columns(frame: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
-    """Numbers with five digits; texts as a list of the different ones and their places in it."""
+    """Numbers with `DIGITS` digits; texts as a list of the different ones and their places in it."""
     found: dict[str, Any] = {}
     for name in frame.columns:
         if name not in names or (name == "id" and "operation" in frame):  # the page puts an id together of the axes

@@ -43,6 +43,8 @@ class Figure:
     note: str = ""
     share: str = ""
     """A name for `data`, where several figures show rows of the same frame; the first of them has all its rows."""
+    mode: str = ""
+    """The mode that it is of, and is shown with; empty where it is of none."""
 
 
 @dataclass(frozen=True)
@@ -205,11 +207,6 @@ CASE = (
     "machine", "architecture", "mode", "batch_size", "precision", "memory_format", "compile_mode", "device", "threads",
     "cudnn_benchmark", "power_limit",
 )  # fmt: skip
-
-
-def nets(data: pd.DataFrame) -> pd.DataFrame:
-    """The measured nets; their index stays that of `data`."""
-    return data[(data["kind"] == "net") & (data["status"] == "measured")]
 
 
 def largest(rows: pd.DataFrame, column: str) -> Any:

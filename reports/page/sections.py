@@ -5,7 +5,7 @@ shows what functions of frames have drawn, as far as its rows are chosen.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.analysis.dataset import Dataset
 from reports.analysis.relative import systems
@@ -61,7 +61,13 @@ def _fleets(material: Material) -> list[Figure]:
 
 
 def _trade_offs(material: Material) -> list[Figure]:
-    return figures.trade_offs(material.data.cases, material.data.settings, material.styles)
+    """Of each mode by itself, as everything else that the page says."""
+    cases, pairs = material.data.cases, material.data.settings
+    return [
+        replace(figure, id=f"{figure.id}-{mode}", question=f"{figure.question} ({mode})", mode=mode)
+        for mode in map(str, cases["mode"].dropna().unique())
+        for figure in figures.trade_offs(cases[cases["mode"] == mode], pairs[pairs["mode"] == mode], material.styles)
+    ]
 
 
 def _hardware(material: Material) -> list[Figure]:

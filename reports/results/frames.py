@@ -4,7 +4,7 @@ import contextlib
 import json
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,12 +150,14 @@ class Results:
         common: what all its rows share: `file`, `machine`, `fingerprint`, `suite`, `datetime`, `torch`.
         models: device -> its model.
         host: cores, caches, memory.
+        facts: of the machine, and of the way of measuring.
     """
 
     common: Mapping[str, Any]
     models: Mapping[str, str | None]
     host: Mapping[str, Any]
     records: tuple[Record, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def results(path: Path) -> Results:
@@ -185,7 +187,8 @@ def of_data(data: Mapping[str, Any], path: Path) -> Results:
             "torch": (machine.get("torch") or {}).get("version"),
         }
         models = {device["name"]: device.get("model") for device in machine.get("devices") or ()}
-        return Results(common, models, machine.get("host") or {}, tuple(records(data)))
+        way = {name: data["dlhw"].get(name) for name in ("suite", "digest", "fingerprint")}
+        return Results(common, models, machine.get("host") or {}, tuple(records(data)), {**machine, **way})
 
 
 @contextlib.contextmanager
@@ -265,7 +268,8 @@ def _numbers(case: Mapping[str, Any], name: str) -> str | None:
 def _timing(record: Record) -> dict[str, Any]:
     if not record.seconds:
         return {}
-    found, value = across_machines(summarise(record), value_of(record), record.machine_offset)
+    found = summarise(record)
+    found, value = across_machines(found, value_of(record, found), record.machine_offset)
     step = record.flops.step if record.flops else None
     sampling = record.sampling
     single_steps = record.seconds if sampling and sampling.steps_per_sample == 1 else ()

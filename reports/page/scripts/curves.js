@@ -5,13 +5,14 @@ import { settingOf } from "./relative.js";
 /** @typedef {import("./data.js").Row} Row */
 export const MOST_LINES = 8;
 
-/** Lines by setting, ascending by batch; of too many those that reach most. @param {Row[]} rows @param {string} y */
+/** Lines by setting, ascending by batch; of too many those that reach most. What was predicted alone is no line. @param {Row[]} rows @param {string} y */
 export function curves(rows, y) {
   const several = new Set(rows.map((row) => row.threads)).size > 1;
   const name = (/** @type {Row} */ row) => settingOf({...row, batch_size: "*"}).replace(/ ?b\*$/, "") + (several ? ` t${row.threads}` : "");
   const groups = [...grouped(rows.filter((row) => row[y] != null), name)];
-  const lines = groups.map(([label, own]) => ({label, rows: [...own].sort((a, b) => a.batch_size - b.batch_size)}));
-  const best = (/** @type {{rows: Row[]}} */ line) => Math.max(...line.rows.map((row) => row.images_per_second ?? row.samples_per_second ?? 0));
+  const lines = groups.map(([label, own]) => ({label, rows: [...own].sort((a, b) => a.batch_size - b.batch_size)}))
+    .filter((line) => line.rows.some((row) => !row.predicted));
+  const best = (/** @type {{rows: Row[]}} */ line) => Math.max(...line.rows.filter((row) => !row.predicted).map((row) => row.images_per_second ?? row.samples_per_second ?? 0));
   lines.sort((a, b) => best(b) - best(a));
   return {lines: lines.slice(0, MOST_LINES), left: Math.max(0, lines.length - MOST_LINES)};
 }

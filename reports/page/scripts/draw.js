@@ -53,9 +53,10 @@ export function themed(layout) {
 /** @param {HTMLElement} place @param {any[]} traces @param {any} layout @param {string} label */
 export function plot(place, traces, layout, label) {
   const box = element("div", {class: "plot", role: "img", "aria-label": label});
-  box.style.height = `${layout.height ?? 360}px`;
   place.append(element("figure", {}, box));
-  const paint = () => Plotly.react(box, traces, themed(layout), CONFIG);
+  const width = place.clientWidth || innerWidth, shape = fitted(layout, traces, width);
+  box.style.height = `${shape.height ?? 360}px`;
+  const paint = () => Plotly.react(box, traces, themed(shape), CONFIG);
   drawn.set(box, paint);
   paint();
   return box;
@@ -64,8 +65,44 @@ export function plot(place, traces, layout, label) {
 /** Others' boxes that are painted again with the theme. @param {HTMLElement} box @param {() => void} paint */
 export function keep(box, paint) { drawn.set(box, paint); }
 
+const SHEET = 680; // pixels that A4 and US letter have between a browser's own margins
+
+/** Charts are drawn for the window, and no window event tells them of the sheet. @param {boolean} printed */
+export function fitSheet(printed) {
+  for (const box of drawn.keys()) if (box.isConnected) Plotly.relayout(box, printed ? {width: Math.min(box.clientWidth, SHEET)} : {width: null, autosize: true});
+}
+
 export function repaint() {
   for (const [box, paint] of drawn) if (box.isConnected) paint(); else drawn.delete(box);
+}
+
+const NARROW = 480, LETTER = 6.5;
+
+/** On a phone: names of bars and titles of axes in several lines, and room for a legend that stands in as many.
+ * @param {any} layout @param {any[]} traces @param {number} width */
+export function fitted(layout, traces, width) {
+  if (width >= NARROW) return layout;
+  const found = {...layout, xaxis: titled(layout.xaxis, width * 0.8), yaxis: titled(layout.yaxis, (layout.height ?? 360) * 0.8)};
+  const names = [...new Set(traces.flatMap((trace) => (/** @type {any[]} */ (trace.y ?? [])).filter((value) => typeof value === "string")))];
+  if (names.length) found.yaxis = {...found.yaxis, tickvals: names, ticktext: names.map((name) => wrapped(name, width * 0.3 / LETTER)), tickfont: {size: 11}, ticksuffix: " "};
+  const inLegend = layout.showlegend === false || !layout.legend ? 0 : traces.filter((trace) => trace.showlegend !== false && trace.name).length;
+  if (inLegend > 1) found.height = (layout.height ?? 360) + 20 * inLegend;
+  return found;
+}
+
+/** @param {any} axis @param {number} room in pixels */
+const titled = (axis, room) => (axis?.title?.text ? {...axis, title: {...axis.title, text: wrapped(axis.title.text, room / (LETTER + 2)), font: {size: 12}}} : axis);
+
+/** In lines of at most so many letters, broken at blanks where there are any. @param {string} text @param {number} most */
+export function wrapped(text, most) {
+  /** @type {string[]} */
+  const lines = [], length = Math.max(1, Math.floor(most));
+  for (const word of text.split(" ").flatMap((each) => each.match(new RegExp(`.{1,${length}}`, "gsu")) ?? [""])) {
+    const last = lines[lines.length - 1];
+    if (last !== undefined && last.length + 1 + word.length <= most) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join("<br>");
 }
 
 /** Ticks of a logarithmic axis that read as a person says them. @param {number[]} values */

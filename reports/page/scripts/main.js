@@ -2,7 +2,7 @@
 import { choose, chosenNow, defaultNets, has, many, onChoice, one, passes, readAddress } from "./choice.js";
 import { buildChoosers } from "./chooser.js";
 import { rowsOf, unpacked } from "./data.js";
-import { lookOf, looks, repaint } from "./draw.js";
+import { fitSheet, lookOf, looks, repaint } from "./draw.js";
 import { viewCompare } from "./view_compare.js";
 import { viewCases, viewFigures } from "./view_figures.js";
 import { viewNet } from "./view_net.js";
@@ -10,7 +10,7 @@ import { modeNow, viewBest, viewRelative } from "./view_relative.js";
 import { viewSettings, viewSize } from "./view_settings.js";
 
 /** @typedef {import("./data.js").Row} Row */
-/** @typedef {{page: any, all: Row[], rows: Row[], pairs: Row[], question: import("./relative.js").Question, passes: (row: Row) => boolean}} Context */
+/** @typedef {{page: any, all: Row[], rows: Row[], pairs: Row[], otherPairs: Row[], question: import("./relative.js").Question, passes: (row: Row) => boolean}} Context */
 
 /** A section's id -> what draws it. @type {Record<string, (place: HTMLElement, context: Context, section: string) => void>} */
 const VIEWS = {relative: viewRelative, best: viewBest, net: viewNet, settings: viewSettings, size: viewSize, compare: viewCompare, cases: viewCases};
@@ -27,14 +27,15 @@ function contextNow(page) {
   const all = page.rows.cases, chosen = chosenNow(nets);
   const own = (/** @type {Row} */ row) => passes(row, chosen);
   const rows = all.filter(own);
-  return {page, all, rows, pairs: (page.rows.pairs ?? []).filter(own), passes: own,
+  const pairs = (page.rows.pairs ?? []).filter((/** @type {Row} */ row) => passes(row, chosen, "nets"));
+  return {page, all, rows, pairs: pairs.filter(own), otherPairs: pairs.filter((/** @type {Row} */ row) => !own(row)), passes: own,
     question: {mode: modeNow(rows.length ? rows : all), way: one("way", page.way), measure: one("per", "speed"), reference: page.reference}};
 }
 
 /** @param {HTMLDetailsElement} section */
 function draw(section) {
   const body = section.querySelector(".body");
-  if (!(body instanceof HTMLElement) || !section.open || !stale.get(section.id)) return;
+  if (!(body instanceof HTMLElement) || !section.open || !stale.get(section.id) || (section.id === "cases" && !("Tabulator" in globalThis))) return;
   stale.set(section.id, false);
   body.style.minHeight = `${body.offsetHeight}px`;
   body.replaceChildren();
@@ -99,15 +100,25 @@ function listen(page) {
   });
   document.querySelectorAll("nav a").forEach((link) => link.addEventListener("click", (event) => {
     event.preventDefault();
-    const section = document.getElementById(link.getAttribute("href")?.slice(1) ?? "");
-    if (section instanceof HTMLDetailsElement) { section.open = true; draw(section); }
-    section?.scrollIntoView();
     if (innerWidth < 1024) document.querySelector("nav details")?.removeAttribute("open");
+    go(link.getAttribute("href")?.slice(1) ?? "");
   }));
-  addEventListener("beforeprint", () => document.querySelectorAll("details.section").forEach((section) => {
-    if (section instanceof HTMLDetailsElement) draw(section);
-  }));
+  addEventListener("beforeprint", () => {
+    document.querySelectorAll("details.section").forEach((section) => { if (section instanceof HTMLDetailsElement) draw(section); });
+    fitSheet(true);
+  });
+  addEventListener("afterprint", () => fitSheet(false));
   onChoice(() => drawAll(page));
+}
+
+/** To a section, once those above it have their heights. @param {string} id */
+function go(id) {
+  for (const section of document.querySelectorAll("details.section")) {
+    if (!(section instanceof HTMLDetailsElement)) continue;
+    if (section.id === id) section.open = true;
+    draw(section);
+    if (section.id === id) return section.scrollIntoView();
+  }
 }
 
 function fold() {
@@ -126,7 +137,7 @@ async function run(id) {
 
 async function start() {
   readAddress();
-  const [text] = await Promise.all([unpacked("payload"), run("plotly"), run("vendor")]);
+  const [text] = await Promise.all([unpacked("payload"), run("plotly")]);
   const page = JSON.parse(text);
   page.rows = Object.fromEntries(Object.entries(page.data).map(([name, columns]) => [name, rowsOf(/** @type {any} */ (columns))]));
   for (const [system, look] of Object.entries(page.looks)) looks.set(system, /** @type {any} */ (look));
@@ -136,6 +147,9 @@ async function start() {
   listen(page);
   drawAll(page);
   document.documentElement.dataset.ready = "yes";
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done))); // the first charts are seen before tables and search are there
+  await run("vendor");
+  document.querySelectorAll("details.section").forEach((section) => { if (section instanceof HTMLDetailsElement && near(section)) draw(section); });
   const again = page.rows.cases.length ? buildChoosers(page.rows.cases, nets) : () => {};
   addEventListener("hashchange", () => { readAddress(); again(); fold(); if (has("theme")) theme(one("theme")); drawAll(page); });
   document.documentElement.dataset.chosen = "yes";

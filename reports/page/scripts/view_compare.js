@@ -23,7 +23,7 @@ export function viewCompare(place, context) {
   const mean = /** @type {any} */ (found.table.find((row) => row.system === a));
   const faster = nets.filter((row) => row.ratio > 1).length;
   const ends = nets.length > 1 ? `; from ${netName(nets[0].net)} (${number(nets[0].ratio)}) to ${netName(nets[nets.length - 1].net)} (${number(nets[nets.length - 1].ratio)})` : "";
-  place.append(paragraph(`${a} does ${spread(mean.ratio, mean.low, mean.high)} times what ${b} does in ${context.question.mode}: more for ${faster} of ${counted(nets.length, "net")}${ends}.`));
+  place.append(paragraph(`${a} does ${spread(mean.ratio, mean.low, mean.high)} times what ${b} does in ${context.question.mode}: more for ${faster.toLocaleString("en-US")} of ${counted(nets.length, "net")}${ends}.`));
   if (nets.length > MOST_DOTS) histogram(place, nets, a, b); else dots(place, nets, a, b);
   const lines = [...nets].reverse().slice(0, 60).map((row) => {
     const other = /** @type {any} */ (found.nets.find((each) => each.system === b && each.net === row.net));
@@ -62,9 +62,10 @@ function dots(place, nets, a, b) {
 
 /** @param {HTMLElement} place @param {any[]} nets @param {string} a @param {string} b */
 function histogram(place, nets, a, b) {
-  const logs = nets.map((row) => Math.log2(row.ratio));
+  const logs = nets.map((row) => Math.log2(row.ratio)), low = Math.floor(Math.min(...logs)), high = Math.ceil(Math.max(...logs));
+  const tickvals = Array.from({length: high - low + 1}, (_, place) => low + place);
   plot(place, [{type: "histogram", x: logs, marker: {color: lookOf(a).colour}, nbinsx: 40, hoverinfo: "x+y", showlegend: false}],
-    {height: 300, margin: {l: 10, r: 20, t: 10, b: 45}, bargap: 0.05, yaxis: {title: {text: "nets"}}, xaxis: {title: {text: `log2 of ${a} over ${b}: 1 is twice as fast`}}}, "distribution of ratios");
+    {height: 300, margin: {l: 10, r: 20, t: 10, b: 45}, bargap: 0.05, yaxis: {title: {text: "nets"}}, xaxis: {title: {text: `${a}, ${b} = 1`}, range: [low, high], tickvals, ticktext: tickvals.map((value) => number(2 ** value))}}, "distribution of ratios");
   const sorted = nets.map((row) => row.ratio);
   place.append(paragraph(`Half of the nets lie between ${number(quantile(sorted, 0.25))} and ${number(quantile(sorted, 0.75))}, the geometric mean is ${number(geometricMean(sorted))}.`, "note"));
 }

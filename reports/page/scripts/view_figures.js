@@ -9,7 +9,7 @@ import { buildTable } from "./tables.js";
 
 /** @param {HTMLElement} place @param {Context} context @param {string} section */
 export function viewFigures(place, context, section) {
-  for (const figure of context.page.figures.filter((/** @type {any} */ each) => each.section === section)) {
+  for (const figure of context.page.figures.filter((/** @type {any} */ each) => each.section === section && (!each.mode || each.mode === context.question.mode))) {
     const rows = context.page.rows[figure.data];
     const own = (figure.rows ?? rows.map((/** @type {Row} */ _, /** @type {number} */ place_) => place_));
     const kept = new Set(own.filter((/** @type {number} */ row) => context.passes(rows[row])));

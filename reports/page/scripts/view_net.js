@@ -3,7 +3,9 @@ import { choose, one } from "./choice.js";
 import { apart, curves } from "./curves.js";
 import { grouped } from "./data.js";
 import { element, lookOf, paragraph, plot, powers, short, table } from "./draw.js";
-import { counted, flops, number, octets, seconds } from "./format.js";
+import { counted, flops, number, seconds } from "./format.js";
+import { viewLayers } from "./view_layers.js";
+import { viewMemory } from "./view_memory.js";
 import { halfOf, netKey, netName, netOrder, settingOf, valueOf } from "./relative.js";
 
 /** @typedef {import("./main.js").Context} Context */
@@ -25,13 +27,20 @@ export function viewNet(place, context) {
   const measured = shown.rows.filter((row) => row.status === "measured");
   place.append(element("h3", {}, `${netName(shown.net)}, ${context.question.mode}`));
   advice(place, measured);
-  panels(place, measured, "images_per_second", "Images/s", short);
+  panels(place, [...measured, ...guesses(shown.rows, measured)], "images_per_second", "Images/s", short);
   panels(place, measured, "latency_seconds", "Latency [s]", seconds);
   const pairs = context.pairs.filter((pair) => netKey(pair) === shown.net && pair.mode === context.question.mode);
   if (pairs.length) place.append(element("h3", {}, "What does each setting buy here?"));
   for (const [setting, some] of grouped(pairs, (pair) => pair.setting)) for (const [system, rows] of grouped(some, (pair) => pair.system)) place.append(paragraph(gains(setting, system, rows), "note"));
-  memory(place, shown.rows);
+  viewMemory(place, shown.rows);
   roofline(place, measured, context);
+  viewLayers(place, (context.page.rows.layers ?? []).filter((/** @type {Row} */ row) => netKey(row) === shown.net && row.mode === context.question.mode && context.passes(row)));
+}
+
+/** Images a second of what was predicted, where measured ones stand beside them. @param {Row[]} rows @param {Row[]} measured */
+function guesses(rows, measured) {
+  if (!measured.some((row) => row.images_per_second != null)) return [];
+  return rows.filter((row) => row.predicted && row.status !== "measured").map((row) => ({...row, images_per_second: row.batch_size / row.median_seconds}));
 }
 
 /** @param {string[]} nets @param {string} shown */
@@ -93,21 +102,22 @@ function panel(box, system, rows, {y, title, range}) {
   place.append(element("h4", {}, system));
   const traces = lines.map((line, index) => ({
     type: "scatter", mode: "lines+markers", name: line.label, x: line.rows.map((row) => row.batch_size), y: line.rows.map((row) => row[y]),
-    line: {color: COLOURS[index], width: 1.5}, marker: {color: COLOURS[index], symbol: SYMBOLS[index], size: 6}, showlegend: false,
+    line: {color: COLOURS[index], width: 1.5}, marker: {color: COLOURS[index], symbol: line.rows.map((row) => SYMBOLS[index] + (row.predicted ? "-open" : "")), size: 6}, showlegend: false,
     text: line.rows.map((row) => `${line.label} b${row.batch_size}: ${number(row[y])}`), hoverinfo: "text",
   }));
   const batches = [...new Set(rows.map((row) => row.batch_size))].sort((a, b) => a - b);
   const annotations = labels(lines, y, range, batches[batches.length - 1]);
   const values = lines.flatMap((line) => line.rows.map((row) => row[y]));
-  plot(place, traces, {height: HEIGHT, margin: {l: 10, r: 150, t: 5, b: 40}, annotations,
+  plot(place, traces, {height: HEIGHT, margin: {l: 10, r: 150, t: 18, b: 40}, annotations,
     xaxis: {title: {text: "batch size"}, type: "log", tickvals: batches.filter((_, i) => i % Math.ceil(batches.length / 8) === 0), ticktext: batches.filter((_, i) => i % Math.ceil(batches.length / 8) === 0).map(String)},
     yaxis: {type: "log", range, ...powers(values)}}, `${title} against batch on ${system}`);
+  if (lines.some((line) => line.rows.some((row) => row.predicted))) place.append(paragraph("Hollow: predicted, not measured.", "note"));
   if (left) place.append(paragraph(`The fastest ${lines.length} of ${lines.length + left} settings; choose settings for the others.`, "note"));
 }
 
 /** A name at the end of each line, moved apart. @param {ReturnType<typeof curves>["lines"]} lines @param {string} y @param {number[]} range @param {number} last */
 function labels(lines, y, range, last) {
-  const height = HEIGHT - 60;
+  const height = HEIGHT - 73;
   const places = lines.map((line) => (Math.log10(line.rows[line.rows.length - 1][y]) - range[0]) / (range[1] - range[0]));
   const own = apart(places, 14 / height);
   return lines.map((line, index) => {
@@ -115,32 +125,6 @@ function labels(lines, y, range, last) {
     return {x: Math.log10(end.batch_size), y: Math.log10(end[y]), text: line.label, showarrow: true, arrowhead: 0, arrowwidth: 0.6, arrowcolor: COLOURS[index], xanchor: "left",
       ax: end.batch_size === last ? 12 : 18, ay: (places[index] - own[index]) * height, font: {size: 11}};
   });
-}
-
-/** Over formats and compile modes: one figure, or from the least to the most. @param {Row[]} rows @param {number} batch */
-function peak(rows, batch) {
-  const at = rows.filter((row) => row.batch_size === batch).map((row) => row.peak_bytes);
-  const [least, most] = [octets(Math.min(...at)), octets(Math.max(...at))];
-  return at.length ? (least === most ? least : `${least} to ${most}`) : null;
-}
-
-/** Peak memory, and what fits. @param {HTMLElement} place @param {Row[]} rows */
-function memory(place, rows) {
-  const known = rows.filter((row) => row.status === "measured" && row.peak_bytes != null);
-  if (!known.length) return;
-  place.append(element("h3", {}, "How much memory, and what fits?"));
-  const systems = new Set(known.map((row) => row.system));
-  const batches = [...new Set(rows.filter((row) => row.status !== "skipped" && systems.has(row.system)).map((row) => row.batch_size))].sort((a, b) => a - b);
-  const lines = [];
-  for (const [system, own] of grouped(known, (row) => row.system)) {
-    for (const [precision, some] of grouped(own, (row) => row.precision)) {
-      const rest = rows.filter((row) => row.system === system && row.precision === precision && row.status !== "measured");
-      lines.push([system, precision, ...batches.map((batch) => peak(some, batch) ?? rest.find((row) => row.batch_size === batch)?.status.replaceAll("_", " ") ?? null)]);
-    }
-  }
-  place.append(table(["system", "precision", ...batches.map((batch) => `batch ${batch}`)], lines, "peak memory"));
-  for (const row of rows.filter((each) => each.status === "out_of_memory").slice(0, 3)) place.append(paragraph(`${row.system} ran out of memory at batch ${row.batch_size}, ${settingOf(row)}.`, "note"));
-  place.append(paragraph("Of the accelerator's allocator where there is one, else of the whole process, torch's own memory included.", "note"));
 }
 
 /** @param {HTMLElement} place @param {Row[]} rows @param {Context} context */
@@ -154,6 +138,7 @@ function roofline(place, rows, context) {
     place.append(paragraph(`${system} at ${settingOf(fast)}: ${fast.bound ?? "bound unknown (no hardware run of this machine)"}, ${flops(fast.flops_per_second)}${share}.`, "note"));
   }
   const best = [...grouped(own, (row) => `${row.system} ${row.precision} ${row.batch_size}`)].map(([, some]) => some.reduce((a, b) => (b.flops_per_second > a.flops_per_second ? b : a)));
+  const several = new Set(best.map((row) => row.system)).size > 1;
   const named = best.sort((a, b) => b.flops_per_second - a.flops_per_second).slice(0, 8);
   const traces = [...grouped(best, (row) => row.system)].map(([system, some]) => {
     const look = lookOf(system);
@@ -170,8 +155,8 @@ function roofline(place, rows, context) {
   }
   const y = [...own.map((row) => row.flops_per_second), ...roofs.map((/** @type {any} */ roof) => roof.flops_per_second)];
   const spots = apart(named.map((row) => Math.log10(row.flops_per_second)), (Math.log10(Math.max(...y)) - Math.log10(Math.min(...y)) + 0.3) / 22);
-  plot(place, traces, {height: 400, margin: {l: 10, r: 130, t: 5, b: 45}, showlegend: new Set(best.map((row) => row.system)).size > 1, legend: {orientation: "h", y: 1.02, yanchor: "bottom"},
-    annotations: named.map((row, index) => ({x: Math.log10(row.operator_intensity), y: Math.log10(row.flops_per_second), axref: "pixel", ax: 14, ay: -(spots[index] - Math.log10(row.flops_per_second)) * 340 / (Math.log10(Math.max(...y)) - Math.log10(Math.min(...y)) + 0.3), text: settingOf(row), arrowhead: 0, arrowwidth: 0.6, xanchor: "left", font: {size: 11}})),
+  plot(place, traces, {height: 400, margin: {l: 10, r: 160, t: 30, b: 45}, showlegend: several, legend: {orientation: "h", y: 1.02, yanchor: "bottom"},
+    annotations: named.map((row, index) => ({x: Math.log10(row.operator_intensity), y: Math.log10(row.flops_per_second), axref: "pixel", ax: 14, ay: -(spots[index] - Math.log10(row.flops_per_second)) * 340 / (Math.log10(Math.max(...y)) - Math.log10(Math.min(...y)) + 0.3), yanchor: index ? "middle" : "bottom", text: `${index ? "" : `<b>${netName(netKey(row))}</b><br>`}${several ? `${row.system} ` : ""}${settingOf(row)}`, arrowhead: 0, arrowwidth: 0.6, xanchor: "left", font: {size: 11}})),
     xaxis: {title: {text: "FLOPs a byte (eager operators')"}, type: "log", ...powers([low, high])}, yaxis: {title: {text: "FLOP/s"}, type: "log", ...powers(y)}}, "roofline of the net");
 }
 

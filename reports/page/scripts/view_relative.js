@@ -96,7 +96,7 @@ function distribution(place, found, order) {
   for (const system of shown) {
     const own = found.nets.filter((row) => row.system === system).sort((a, b) => a.ratio - b.ratio);
     const ends = [own[own.length - 1], own[0]].map((row) => `${netName(row.net)} ${number(row.ratio)}`);
-    place.append(paragraph(`${system}: from ${ends[1]} to ${ends[0]} times, the middle ${number(geometricMean(own.map((row) => row.ratio)))}.`, "note"));
+    place.append(paragraph(`${system}: from ${ends[1]} to ${ends[0]} times, geometric mean ${number(geometricMean(own.map((row) => row.ratio)))}.`, "note"));
   }
 }
 

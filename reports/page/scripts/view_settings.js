@@ -11,25 +11,30 @@ const MOST_POINTS = 150, MOST_SYSTEMS = 8, MOST_MARKS = 400;
 /** @param {HTMLElement} place @param {Context} context */
 export function viewSettings(place, context) {
   const pairs = context.pairs.filter((pair) => pair.mode === context.question.mode);
-  if (!pairs.length) return;
   const systems = [...new Set(pairs.map((pair) => pair.system))];
   const told = element("ul", {class: "found"});
-  for (const [setting, own] of grouped(pairs, (pair) => pair.setting)) {
-    for (const [system, rows] of grouped(own, (pair) => pair.system)) {
-      told.append(element("li", {}, element("b", {}, `${setting} on ${system}`), `: ${sentence(rows)}`));
+  for (const [, own] of grouped(pairs, (pair) => pair.setting)) {
+    for (const [, rows] of grouped(own, (pair) => pair.system)) {
+      told.append(element("li", {}, element("b", {}, named(rows[0])), `: ${sentence(rows)}`));
     }
   }
-  place.append(told);
+  const there = new Set(pairs.map(named)), others = context.otherPairs.filter((pair) => pair.mode === context.question.mode && !there.has(named(pair)));
+  for (const [name, rows] of grouped(others, named)) told.append(element("li", {class: "soft"}, `${name}, of nets that are not chosen: ${sentence(rows)}`));
+  if (told.children.length) place.append(told);
+  if (!pairs.length) return;
   const shown = systems.slice(0, MOST_SYSTEMS);
   const traces = shown.flatMap((system) => [...grouped(pairs.filter((pair) => pair.system === system), (pair) => pair.setting)]
     .map(([setting, rows]) => strip(system, setting, rows)));
   const settings = new Set(pairs.map((pair) => `${pair.system} ${pair.setting}`)).size;
   plot(place, traces, {height: 90 + 46 * settings, margin: {l: 10, r: 20, t: 10, b: 45}, showlegend: false, yaxis: {ticksuffix: "  "},
-    xaxis: {title: {text: "speed-up, all else equal: to the right of 1 it helps"}, type: "log", ...powers(pairs.map((pair) => pair.gain))},
+    xaxis: {title: {text: "speed-up, all else equal"}, type: "log", ...powers(pairs.map((pair) => pair.gain))},
     shapes: [{type: "line", x0: 1, x1: 1, y0: 0, y1: 1, yref: "paper", line: {color: "#999999", dash: "dot"}}]}, "speed-up of each setting");
   if (systems.length > shown.length) place.append(paragraph(`${shown.length} of ${systems.length} systems are drawn.`, "note"));
   place.append(paragraph("Pairs of cases that differ in nothing else, against fp32, contiguous, eager or the fewest threads. Boxes hold half of the pairs, whiskers nine in ten; names on hover.", "note"));
 }
+
+/** @param {import("./data.js").Row} pair */
+const named = (pair) => `${pair.setting} on ${pair.system}`;
 
 /** @param {any[]} rows pairs of one setting on one system */
 export function sentence(rows) {

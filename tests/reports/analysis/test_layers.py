@@ -9,13 +9,15 @@ from bench.controller.launcher import Launcher
 from bench.controller.process import Worker
 from bench.machine.ceilings import Best, Ceilings
 from bench.worker.nets.traffic import step_counts
-from reports.analysis import layers
+from reports.analysis import dataset, layers
 from reports.cli import app
+from reports.results import export
 from suites.axes import Machine
 from suites.case import Budget, Case
 from suites.errors import DlhwError
 from tests.support import own_nets
 from tests.support.runner import ROOT
+from tests.support.samples import measured, write
 
 BOX = Machine(devices=("cpu",), threads=2)
 GPUS = Machine(devices=("cpu", "cuda:0", "cuda:1"), threads=8)
@@ -230,3 +232,33 @@ def test_the_command_gives_every_column(monkeypatch):
     table = CliRunner().invoke(app, ["layers", "lenet"])
     assert len(table.stdout.splitlines()) == 7
     assert "The sum is 95.0% of the whole" in table.stderr
+
+
+def test_what_was_written_is_read_back_without_its_sums(tmp_path):
+    path = tmp_path / "layers.json"
+    export.json_rows(layers.table(CASE, answer(), KNOWN, "f00d")[0], path)
+    assert layers.is_layers(path)
+    found = layers.load(path)
+    assert found["layer"].tolist() == ["0", "1", "(no layer)"]
+    assert set(found["fingerprint"]) == {"f00d"}
+    first = found.iloc[0]
+    assert (first["architecture"], first["input_shape"], first["batch_size"]) == ("lenet", "1x28x28", 8)
+
+
+@pytest.mark.parametrize(
+    "content", ["[", "[{}]", '[{"layer": "0", "phase": "forward"}]', '[{"layer": "0", "case": 1, "phase": 1}]']
+)
+def test_damaged_layers_are_one_clear_error(tmp_path, content):
+    (tmp_path / "layers.json").write_text(content)
+    with pytest.raises(DlhwError, match=r"layers.json: no layers of a case in it .*: write it with dlhw layers --json"):
+        layers.load(tmp_path / "layers.json")
+
+
+def test_layers_need_the_results_of_their_machine(tmp_path):
+    results, path = write(tmp_path / "r.json", measured()), tmp_path / "layers.json"
+    for machine in ("f00d", "cafe"):
+        export.json_rows(layers.table(CASE, answer(), KNOWN, machine)[0], path)
+        if machine == "f00d":
+            assert set(dataset.load([results, path], names={}, prices={}, reference=None).layers["machine"]) == {"box"}
+    with pytest.raises(DlhwError, match=r"layers.json: layers of a machine that has no results here"):
+        dataset.load([results, path], names={}, prices={}, reference=None)

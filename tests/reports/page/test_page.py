@@ -5,65 +5,20 @@ import gzip
 import json
 import math
 import re
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from bench.records.record import Flops, Memory, Traffic
 from reports.analysis import dataset
 from reports.analysis.relative import relative
 from reports.cli import app
 from reports.page import figures_gate, layout
 from reports.page.beside import Beside
-from suites.micro import Micro
 from tests.support.entries import CASES
 from tests.support.gate_file import gate_file
-from tests.support.samples import LENET, compiled, ended, measured, micro, results
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which README names as optional for tests")
-HOSTILE = '"><script>window.hostile=1</script><img src=x onerror="window.hostile=1">'
-RATE = {"metric": "bytes_per_second"}
-
-
-def net(seconds, **changes):
-    """LeNet, LeNet-BN or ResNet-18 with all that a figure wants to know."""
-    parts = {name: changes.pop(name) for name in ("sensors", "compile", "noisy") if name in changes}
-    case = replace(LENET, **changes)
-    peak = (100 + 3 * case.batch_size) * 2**20
-    memory = Memory(peak_host_bytes=peak, base_host_bytes=90 * 2**20, host_source="VmHWM", parameter_bytes=246824)
-    octets = 4 * 10**5 * case.batch_size
-    traffic = Traffic(compulsory_bytes=10**5, operator_bytes=octets, operators=11, by_size={"18": octets})
-    samples = tuple(seconds * (1 + 0.01 * offset) for offset in (-1, -1, -1, 0, 1, 1, 1))
-    flops = Flops(forward_per_image=10**6, step=10**6 * case.batch_size)
-    return measured(case, samples, memory=memory, traffic=traffic, flops=flops, **parts)
-
-
-def machine(speed):
-    """A machine's sweep and hardware run; `speed` times as fast as the first."""
-    sweep = [
-        net(0.001 * (1 + batch) ** 0.8 * cost / gain / speed, architecture=name, batch_size=batch, precision=precision,
-            memory_format=layout)
-        for name, cost in (("lenet", 1), ("resnet18", 20)) for batch in (1, 4, 16)
-        for precision, layout, gain in (
-            ("fp32", "contiguous", 1), ("bf16", "contiguous", 1.5), ("fp32", "channels_last", 1.2),
-            ("bf16", "channels_last", 2.5),
-        )
-    ]  # fmt: skip
-    sweep += [net(0.02 * cost / speed**2, architecture=name, mode="training", batch_size=4)
-              for name, cost in (("lenet", 1), ("resnet18", 20))]  # fmt: skip
-    sweep.append(net(0.5 / speed, architecture="vgg11", input_shape=(1, 224, 224), batch_size=64))
-    sweep.append(net(0.0005 / speed, compile_mode="default", batch_size=1, compile=compiled(30.0)))
-    sweep.append(net(0.004 / speed, batch_size=64, sensors={"energy_joules": 64.0, "window_steps": 10}))
-    sweep.append(ended("out_of_memory", f"killed {HOSTILE}", replace(LENET, batch_size=4096)))
-    copies = ((2**16, 8e10), (2**28, 1e10))
-    hardware = [micro(f"copy-{size}-fp32-cpu-t2", rate * speed, **RATE) for size, rate in copies]
-    hardware += [micro(f"matmul-64x64x64-{p}-cpu-t2", rate * speed) for p, rate in (("fp32", 1e11), ("bf16", 3e11))]
-    skipped = ended("skipped", "no compiler", Micro.parse("memory_latency-chase-64-fp32-cpu-t1"))
-    return [*sweep, *hardware, skipped]
+from tests.support.page import HOSTILE, Seen, machine, needs_chromium
+from tests.support.samples import results
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +74,8 @@ def test_the_sections_are_those_that_have_data(path):
         "claims", "published", "rest", "provenance",
     ]  # fmt: skip
     assert [figure["id"] for figure in payload(path)["figures"]] == [
-        "energy", "pareto-latency", "pareto-cost", "break-even", "interactions", "hardware-copy", "hardware-matmul",
+        "energy-inference", "pareto-latency-inference", "pareto-cost-inference", "break-even-inference",
+        "interactions-inference", "pareto-latency-training", "hardware-copy", "hardware-matmul",
     ]  # fmt: skip
 
 
@@ -149,66 +105,23 @@ def test_five_thousand_cases_fit_into_two_megabytes(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with api.sync_playwright() as running:
-        found = running.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
-        )  # fmt: skip
-        yield found
-        found.close()
-
-
-class Seen:
-    """A page that is open, and what it has asked for and complained of."""
-
-    def __init__(self, browser, path, *, size=(1280, 900), scheme="light", fragment=""):
-        self.context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, accept_downloads=True
-        )  # fmt: skip
-        self.page = self.context.new_page()
-        self.requests, self.errors = [], []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(f"{path.as_uri()}{fragment}")
-        self.page.wait_for_selector("html[data-chosen]")
-
-    def unfold(self, *sections):
-        """Unfold these, or all, and draw what is in them."""
-        self.page.evaluate(
-            """async wanted => { for (const each of document.querySelectorAll('details.section')) {
-                if (wanted.length && !wanted.includes(each.id)) continue;
-                each.open = true; each.scrollIntoView(); await new Promise(done => setTimeout(done, 60)); } }""",
-            list(sections),
-        )
-
-    def text(self, place):
-        return " ".join(self.page.inner_text(place).split())
-
-    def plots(self):
-        return self.page.evaluate(
-            """() => [...document.querySelectorAll('details.section .plot')].map(plot => ({
-                section: plot.closest('details.section').id, label: plot.getAttribute('aria-label'),
-                points: (plot._fullData || []).reduce((n, t) => n + (t.x || t.median || []).length, 0),
-                lines: (plot._fullData || []).filter(t => /lines/.test(t.mode || '') && t.meta?.band !== true).length,
-                named: (plot.layout.annotations || []).length, legend: plot.layout.showlegend !== false,
-                width: plot.getBoundingClientRect().width, height: plot.getBoundingClientRect().height,
-            }))"""
-        )
-
-    def table(self, place):
-        return self.page.eval_on_selector_all(
-            f"{place} tbody tr", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
-        )
+def shared(browser, path):
+    found = Seen(browser, path)
+    yield found
+    found.context.close()
 
 
 @pytest.fixture
-def seen(browser, path):
+def seen(browser, path, shared):
+    """The page in the tab that these tests share; in one of its own where more than the address is asked for."""
     opened = []
 
-    def seen(**how):
-        opened.append(Seen(browser, path, **how))
+    def seen(*, fragment="", **how):
+        if not how:
+            shared.errors.clear()
+            shared.choose(fragment)
+            return shared
+        opened.append(Seen(browser, path, fragment=fragment, **how))
         return opened[-1]
 
     yield seen
@@ -218,7 +131,7 @@ def seen(browser, path):
 
 @needs_chromium
 def test_nothing_is_asked_of_a_network_and_nothing_complains(seen, path):
-    found = seen()
+    found = seen(size=(1280, 900))
     found.unfold()
     assert found.errors == []
     assert found.requests == [path.as_uri()]
@@ -261,12 +174,14 @@ def test_choosing_changes_figures_sentences_and_tables_and_survives_a_reload(see
     found.page.keyboard.press("Enter")
     found.page.keyboard.press("Escape")
     assert "net=resnet18" in found.page.url
+    found.unfold("best")
     assert {row[0] for row in found.table("#best")} == {"resnet18 28 px"}
     found.unfold("cases")
     assert found.text("#cases .count") != before
     shown = found.table("#best")
     found.page.reload()
     found.page.wait_for_selector("html[data-chosen]")
+    found.unfold("best")
     assert found.table("#best") == shown
     assert found.page.locator("#cases").get_attribute("open") is not None
 
@@ -284,11 +199,11 @@ def test_counts_stand_beside_choices(seen, data):
 def test_a_sentence_that_cannot_follow_is_not_shown(seen):
     found = seen()
     found.unfold("trade-offs")
-    assert found.page.locator("#energy p.finding").count() == 1
+    assert found.page.locator("#energy-inference p.finding").count() == 1
     narrower = seen(fragment="#system=fast")
     narrower.unfold("trade-offs")
-    assert narrower.page.locator("#energy .plot").count() == 1
-    assert narrower.page.locator("#energy p.finding").count() == 0
+    assert narrower.page.locator("#energy-inference .plot").count() == 1
+    assert narrower.page.locator("#energy-inference p.finding").count() == 0
 
 
 @needs_chromium
@@ -405,15 +320,50 @@ def test_text_has_contrast_in_both_themes(seen, scheme):
     other = "light" if scheme == "dark" else "dark"
     assert found.page.get_attribute("html", "data-theme") == other
     assert f"theme={other}" in found.page.url
-    assert min(found.page.evaluate(CONTRAST))[0] >= 4.5
+
+
+TARGETS = """() => [...document.querySelectorAll('button, select, summary, nav a, .ts-control, .tabulator-col')]
+    .filter(node => node.getClientRects().length)
+    .map(node => [Math.round(node.getBoundingClientRect().height), node.tagName, node.textContent.slice(0, 30)])"""
+WIDE = """() => [...document.querySelectorAll('.plot, .card, .choices, nav, h2, p')]
+    .filter(node => node.getClientRects().length)
+    .map(node => [node.getBoundingClientRect().right, node.className, node.textContent.slice(0, 30)])"""
 
 
 @needs_chromium
-def test_a_narrow_page_does_not_scroll_sideways(seen):
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_everything_can_be_touched(seen):
     found = seen(size=(375, 700))
+    assert not found.page.is_visible("nav a[href='#compare']")
+    found.page.click("nav summary")
+    found.page.click("nav a[href='#compare']")
+    assert not found.page.is_visible("nav a[href='#compare']")
+    assert 0 <= found.page.locator("#compare").bounding_box()["y"] < 300
+    found.page.click("nav summary")
     found.unfold()
-    assert found.page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert found.page.evaluate("document.documentElement.scrollWidth") == 375
+    assert max(found.page.evaluate(WIDE))[0] <= 375
+    assert min(found.page.evaluate(TARGETS))[0] >= 44
+    inside = "plots => plots.map(plot => plot._fullLayout._size.w)"
+    assert min(found.page.eval_on_selector_all("#relative .plot", inside)) > 0.3 * 375
     assert found.errors == []
+
+
+@needs_chromium
+def test_on_paper_charts_are_no_wider_than_the_sheet(seen):
+    """A4 with the browser's own margins is 718 px wide; what one can only click is not printed."""
+    found = seen(size=(1280, 900))
+    widths = "all => all.map(each => each.clientWidth)"
+    before = found.page.eval_on_selector_all(".plot .main-svg", widths)
+    assert max(before) > 718
+    found.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert max(found.page.eval_on_selector_all(".plot .main-svg", widths)) <= 680
+    found.page.emulate_media(media="print")
+    assert not any(map(found.page.is_visible, ("nav", "#choices", "#theme")))
+    pages = found.page.pdf(format="A4").count(b"/Type /Page\n")
+    assert 1 < pages < 20
+    found.page.emulate_media(media="screen")
+    found.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert found.page.eval_on_selector_all(".plot .main-svg", widths)[: len(before)] == before
 
 
 @needs_chromium

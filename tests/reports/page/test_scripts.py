@@ -2,23 +2,26 @@
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
 
 import pytest
 
+from bench.prediction.memory import MemoryNeed
+from bench.records.record import Memory
 from reports.analysis import dataset
 from reports.analysis.relative import relative, setting
 from reports.page import layout, payload
 from suites import units
 from tests.reports.analysis.test_relative import net
 from tests.support.runner import ROOT
-from tests.support.samples import LENET, ended, results
+from tests.support.samples import LENET, ended, measured, results
 
 NODE = shutil.which("node")
 SCRIPTS = ROOT / "reports/page/scripts"
-TYPES = ROOT / "reports/page/vendor/node_modules/.bin/tsc"
+TYPES = shutil.which("tsc", path=f"{ROOT / 'reports/page/vendor/node_modules/.bin'}:{os.environ['PATH']}")
 needs_node = pytest.mark.skipif(NODE is None, reason="needs node, which is optional for tests")
 
 
@@ -123,7 +126,62 @@ def test_the_modules_are_one_script_without_names_that_clash(tmp_path):
     assert {path.stem for path in SCRIPTS.glob("*.js")} == set(layout.SCRIPTS)
 
 
-@pytest.mark.skipif(not TYPES.exists(), reason="needs npm install in reports/page/vendor, which is optional")
+@pytest.mark.skipif(not TYPES, reason="needs tsc: npm install in reports/page/vendor, which CI does where there is npm")
 def test_types_hold():
     done = subprocess.run([TYPES, "--project", SCRIPTS / "jsconfig.json"], capture_output=True, text=True, check=False)
     assert done.stdout == ""
+
+
+@needs_node
+def test_names_are_wrapped_at_blanks_and_a_long_word_is_broken(tmp_path):
+    words = ["rtx3090 (torch 1.13)", "short", "abcdefghij", "a\N{GRINNING FACE}bcdef g"]
+    assert in_node("draw.js", "value.map(each => own.wrapped(each, 8.4))", words, tmp_path) == [
+        "rtx3090<br>(torch<br>1.13)", "short", "abcdefgh<br>ij", "a\N{GRINNING FACE}bcdef<br>g",
+    ]  # fmt: skip
+
+
+@needs_node
+def test_on_a_wide_screen_a_chart_stays_as_it_is_and_on_a_narrow_one_it_grows_by_its_legend(tmp_path):
+    shape = {"height": 300, "legend": {}, "xaxis": {"title": {"text": "one two three four five six seven eight"}}}
+    traces = [{"name": name, "y": ["a rather long name of a machine"]} for name in ("a", "b")]
+    wide, narrow = (
+        in_node("draw.js", f"own.fitted(value[0], value[1], {width})", [shape, traces], tmp_path)
+        for width in (900, 340)
+    )
+    assert wide == shape
+    assert narrow["height"] == 340
+    assert "<br>" in narrow["xaxis"]["title"]["text"]
+    assert narrow["yaxis"]["tickvals"] == ["a rather long name of a machine"]
+    assert narrow["yaxis"]["ticktext"] == ["a rather long<br>name of a<br>machine"]
+
+
+@needs_node
+def test_memory_at_a_batch_that_was_not_measured_is_on_the_line_as_the_planner_has_it(tmp_path):
+    rows = [
+        {"batch_size": batch, "peak_bytes": peak, "compile_mode": mode, "status": "measured"}
+        for mode, batch, peak in (("eager", 1, 100), ("eager", 1, 90), ("eager", 4, 400), ("eager", 8, 450),
+                                  ("default", 1, 700), ("default", 8, 650), ("max", 1, 10**6))
+    ]  # fmt: skip
+    records = [
+        measured(replace(LENET, batch_size=row["batch_size"], compile_mode=row["compile_mode"]), memory=Memory(
+            peak_host_bytes=row["peak_bytes"], base_host_bytes=0, host_source="x", parameter_bytes=1))
+        for row in rows
+    ]  # fmt: skip
+    need = MemoryNeed(records)
+    wanted = max(need.of(replace(LENET, batch_size=64, compile_mode=mode)) for mode in ("eager", "default"))
+    assert in_node("view_memory.js", "own.onLine(value, 64)", rows, tmp_path) == wanted == 100 + 50 * 63
+    assert in_node("view_memory.js", "own.onLine(value, 64)", rows[:2], tmp_path) is None
+    tried = [*rows, {"batch_size": 12, "status": "timeout"}, {"batch_size": 99, "status": "skipped"}]
+    assert in_node("view_memory.js", "own.batchesOf(value)", tried, tmp_path) == [1, 2, 4, 8, 12, 16, 32, 64]
+
+
+@needs_node
+def test_what_was_predicted_alone_is_no_line_and_has_no_say_in_which_are_shown(tmp_path):
+    plain = {"memory_format": "contiguous", "compile_mode": "eager", "threads": 1}
+    rows = [
+        {**plain, "precision": precision, "batch_size": batch, "images_per_second": rate, "predicted": predicted}
+        for precision, batch, rate, predicted in (("a", 1, 10, 0), ("a", 2, 900, 1), ("b", 1, 20, 0), ("c", 1, 800, 1))
+    ]  # fmt: skip
+    found = in_node("curves.js", "own.curves(value, 'images_per_second')", rows, tmp_path)
+    assert [(line["label"], len(line["rows"])) for line in found["lines"]] == [("b", 1), ("a", 2)]
+    assert found["left"] == 0
