@@ -26,5 +26,5 @@ def test_a_node_with_another_dlhw_runs_the_one_that_is_sent_and_its_torch_is_its
     assert served(task, None) == ["the other one\n", "END"]
     said, end = served(task, packed())
     assert json.loads(said) == {"message": "refused", "reason": f"torch {software()['torch']} here, 9.9 wanted"}
-    assert end == "END"
+    assert end == "END the node's process ended with code 1; "
     assert list(scratch.iterdir()) == []

@@ -41,7 +41,7 @@ def row(figure, node):
 def test_the_one_that_is_off_is_named_on_top(drawn):
     figure = drawn["How do nodes differ in memory bandwidth, cpu?"]
     assert figure.finding.startswith("slow is not like the other 7: 1")
-    assert figure.finding.endswith("% slower than their middle.")
+    assert figure.finding.endswith("] than their middle.")
     assert figure.data["node"].iloc[0] == "slow"
     named = next(trace for trace in figure.plot.data if trace.name == "not like the others")
     assert list(named.x) == [pytest.approx(15.0, abs=0.5)]
