@@ -104,6 +104,14 @@ class Results:
         return self.info(case_id)["work"]["amount"] / self.median(case_id)
 
 
+@pytest.fixture(scope="module")
+def own_ceilings(tmp_path_factory):
+    """What a machine was seen to do is kept by its fingerprint, and other modules' simulated machines have the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def simulator(request, tmp_path_factory):
     if device.compiler() is None:

@@ -99,7 +99,7 @@ OPERATIONS = [name for name in vars(Formula) if name not in {"launched", "second
 
 
 @pytest.fixture(scope="module")
-def swept(simulator):
+def swept(simulator, own_ceilings):
     return simulator.sweep("hardware", "hardware", SMALL, LARGE, options=["--axis", "device=sim"], clock="virtual")
 
 

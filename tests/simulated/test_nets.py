@@ -56,7 +56,7 @@ print(json.dumps({{name: launched(name) for name in {list(BOUNDS)}}}))
 
 
 @pytest.fixture(scope="module")
-def results(simulator, tmp_path_factory):
+def results(simulator, own_ceilings, tmp_path_factory):
     swept = simulator.sweep("nets", SUITE, TRUTH, clock="virtual")
     assert swept.others == {}
     path = tmp_path_factory.mktemp("results") / "results.json"
