@@ -103,6 +103,13 @@ def test_a_fleets_folder_is_a_page(folder, tmp_path):
     assert len(pd.read_csv(tmp_path / "csv" / "fleet-1-1.csv")) == 8
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    fleet_folder(tmp_path, {"a": (1, 1)})
+    (tmp_path / "a.json").mkdir()
+    found = report(tmp_path, "-o", tmp_path / "p.html")
+    assert str(found.exception) == f"{tmp_path}: the nodes' results cannot be written there: Is a directory"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
