@@ -55,9 +55,9 @@ def test_begin_and_end_lie_about_the_offset_by_the_drift(drawn):
     assert (1 + found["end"] / 100) * (1 + found["begin"] / 100) == pytest.approx((1 + found["offset"] / 100) ** 2)
 
 
-def standings(count):
+def standings(count, spread=0.4):
     return pd.DataFrame(
-        [("kind", f"<b>n{i}", "nets, cpu", 1.0 + i, 0.5 + i, 1.5 + i, None, None, 0.4, None, i == 3)
+        [("kind", f"<b>n{i}", "nets, cpu", 1.0 + i, 0.5 + i, 1.5 + i, None, None, spread, None, i == 3)
          for i in range(count)],
         columns=list(figures_fleet.STANDING),
     )  # fmt: skip
@@ -72,9 +72,9 @@ def test_intervals_are_drawn_and_told_where_they_are_known():
 
 
 def test_of_three_nodes_nothing_is_said():
-    figure = figures_fleet.nodes(standings(3), "?", "x")
+    figure = figures_fleet.nodes(standings(3, spread=None), "?", "x")
     assert figure.finding == ""
-    assert figure.note.endswith("3 nodes: 4 are needed to tell.")
+    assert figure.note.endswith("3 nodes are too few to tell which is unlike the others.")
 
 
 def test_what_was_lost_is_told_with_what_became_of_it(drawn):
