@@ -199,11 +199,11 @@ def _common(metric: str, series: Series, alarms: float) -> tuple[list[Change], S
     runs = np.flatnonzero((~np.isnan(wide)).sum(axis=0) >= FEWEST_SERIES)
     if len(runs) < FEWEST_RUNS:
         return [], series
-    factor = in_common(wide[:, runs])[None]
-    errors = np.full_like(factor, LEAST_SHARE)
-    variances = scatter(factor, errors)
-    calm, _ = tamed(factor, np.sqrt(variances))
-    luck = chance(factor, errors, factor.shape[1])
+    shared = factor(wide[:, runs])[None]
+    errors = np.full_like(shared, LEAST_SHARE)
+    variances = scatter(shared, errors)
+    calm, _ = tamed(shared, np.sqrt(variances))
+    luck = chance(shared, errors, shared.shape[1])
     places = changes(calm, variances, luck.penalty_for(alarms, 1))[0]
     found = [
         replace(
@@ -211,7 +211,7 @@ def _common(metric: str, series: Series, alarms: float) -> tuple[list[Change], S
         )
         for number, step in enumerate(steps(calm[0], variances[0], places))
     ]  # fmt: skip
-    return found, _without(series, wide, runs, factor[0], levels(calm[0], variances[0], places))
+    return found, _without(series, wide, runs, shared[0], levels(calm[0], variances[0], places))
 
 
 def _by_run(series: Series) -> Floats:
@@ -222,19 +222,19 @@ def _by_run(series: Series) -> Floats:
     return wide
 
 
-def in_common(wide: Floats) -> Floats:
+def factor(wide: Floats) -> Floats:
     """What all series do, a run: medians of rows and columns taken off by turns (Tukey 1977, median polish)."""
-    factor = np.zeros(wide.shape[1])
+    found = np.zeros(wide.shape[1])
     for _ in range(5):
-        own = np.nanmedian(wide - factor, axis=1, keepdims=True)
-        factor = np.nanmedian(wide - own, axis=0)
-    return factor - np.median(factor)
+        own = np.nanmedian(wide - found, axis=1, keepdims=True)
+        found = np.nanmedian(wide - own, axis=0)
+    return found - np.median(found)
 
 
-def _without(series: Series, wide: Floats, runs: NDArray[np.int64], factor: Floats, level: Floats) -> Series:
+def _without(series: Series, wide: Floats, runs: NDArray[np.int64], shared: Floats, level: Floats) -> Series:
     """The series less the levels of what they share; less all of it, where they scatter less then."""
     candidates = []
-    for part in (level, factor):
+    for part in (level, shared):
         full = np.interp(np.arange(wide.shape[1]), runs, part)
         left = series.values - np.where(np.isnan(series.values), 0.0, full[series.places])
         candidates.append(replace(series, values=left))
