@@ -2,8 +2,9 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -98,16 +99,25 @@ def _engine(name: str, address: str | None, partition: str | None, time_limit: i
 
 
 def results_of(folder: Path) -> list[Path]:
-    """Make each node's results file of its journal; their paths."""
+    """Make each node's results file of its journal, whole or not at all; their paths.
+
+    Raises:
+        DlhwError: one cannot be written.
+    """
     from reports.results.recover import recover
 
-    written = []
-    for journal in sorted(folder.glob("*.journal.jsonl")):
-        data, _ = recover(journal)
-        path = folder / f"{journal.name.removesuffix('.journal.jsonl')}.json"
-        path.write_text(json.dumps(data, indent=1), encoding="utf-8")
-        written.append(path)
-    return written
+    journals = sorted(folder.glob("*.journal.jsonl"))
+    found = {journal.name.removesuffix(".journal.jsonl"): recover(journal)[0] for journal in journals}
+    return [_replaced(folder / f"{node}.json", data) for node, data in found.items()]
+
+
+def _replaced(path: Path, data: Mapping[str, Any]) -> Path:
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        return part.replace(path)
+    except OSError as error:
+        raise DlhwError(f"{path}: {error.strerror}; the journals beside it are whole") from error
 
 
 @fleet.command()

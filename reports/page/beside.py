@@ -65,23 +65,15 @@ def read(
     Raises:
         DlhwError: something cannot be read.
     """
+    from reports.fleet.cli import results_of
+
     gates = [path for path in paths if figures_gate.is_gate(path)]
     folders = [path for path in paths if path.is_dir()]
     fleets = [figures_fleet.load(folder) for folder in folders]
     results = [path for path in paths if path not in {*gates, *folders}]
-    results += [path for folder in folders for path in _results(folder)]
+    results += [path for folder in folders for path in results_of(folder)]
     nights = _history(store, machine, branch, nets) if store is not None else []
     return Beside([figures_gate.load(path) for path in gates], nights, fleets), results
-
-
-def _results(folder: Path) -> list[Path]:
-    """A fleet's results, as its journals have them now."""
-    from reports.fleet.cli import results_of
-
-    try:
-        return results_of(folder)
-    except OSError as error:
-        raise DlhwError(f"{folder}: the nodes' results cannot be written there: {error.strerror}") from error
 
 
 def _history(store: str, machine: str | None, branch: str | None, nets: Sequence[str]) -> "list[Nights]":
