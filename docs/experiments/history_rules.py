@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from reports.history.changes import in_common
+from reports.history.changes import factor
 from reports.history.noise import chance, scatter
 from reports.history.segmentation import changes, tamed
 
@@ -75,7 +75,7 @@ def nights(kind: str, series: int, count: int, rng: np.random.Generator) -> np.n
 
 def without_common(values: np.ndarray) -> np.ndarray:
     """Each machine's series without what they have in common."""
-    return np.concatenate([own - in_common(own) for own in np.split(values, len(values) // CASES)])
+    return np.concatenate([own - factor(own) for own in np.split(values, len(values) // CASES)])
 
 
 def first(found: np.ndarray, hit: np.ndarray, end: int) -> None:

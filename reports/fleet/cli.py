@@ -128,7 +128,11 @@ def _engine(  # type: ignore[no-untyped-def]
 
 
 def results_of(folder: Path) -> list[Path]:
-    """Make each node's results file of its journal, whole or not at all; their paths."""
+    """Make each node's results file of its journal, whole or not at all; their paths.
+
+    Raises:
+        DlhwError: one cannot be written.
+    """
     from bench.fleet import ledger
     from reports.results.recover import recover
 

@@ -201,7 +201,7 @@ def _common(metric: str, series: Series, alarms: float) -> tuple[list[Change], S
     runs = np.flatnonzero((~np.isnan(wide)).sum(axis=0) >= FEWEST_SERIES)
     if len(runs) < FEWEST_RUNS:
         return [], series
-    shared = in_common(wide[:, runs])[None]
+    shared = factor(wide[:, runs])[None]
     errors = np.full_like(shared, LEAST_SHARE)
     variances = scatter(shared, errors)
     calm, _ = tamed(shared, np.sqrt(variances))
@@ -224,7 +224,7 @@ def _by_run(series: Series) -> Floats:
     return wide
 
 
-def in_common(wide: Floats) -> Floats:
+def factor(wide: Floats) -> Floats:
     """What all series do, a run: medians of rows and columns taken off by turns (Tukey 1977, median polish)."""
     found = np.zeros(wide.shape[1])
     for _ in range(5):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports.history import findings, looking, report
 from reports.history.cause import AXES, differences
-from reports.history.changes import FEWEST_RUNS, FEWEST_SERIES, NORMAL_975, in_common
+from reports.history.changes import FEWEST_RUNS, FEWEST_SERIES, NORMAL_975, factor
 from reports.history.findings import Finding, State
 from reports.history.looking import History
 from reports.history.store import Store
@@ -132,7 +132,7 @@ def _whole(history: History, runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
         if wide.shape[1] < 2:
             continue
         logs = np.log(wide.to_numpy())
-        shift = in_common(logs)
+        shift = factor(logs)
         first = float(np.median(shift[:FEWEST_RUNS]))
         alone = logs - np.nanmedian(logs - shift, axis=1, keepdims=True)
         quarters = np.nanpercentile(alone, [25, 75], axis=0)

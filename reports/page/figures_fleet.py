@@ -9,8 +9,7 @@ import pandas as pd
 
 from bench.fleet import ledger
 from bench.fleet.ledger import Attempt, End, History
-from reports.fleet.compare import compare, sentences
-from reports.fleet.outliers import FEWEST_NODES
+from reports.fleet.compare import compare
 from reports.page.figures_history import of_names, short, told
 from reports.page.plots import COLOURS, Figure, layout, plot, points
 from reports.results.escape import printable
@@ -32,7 +31,6 @@ class FleetFolder:
         arguments: what it was asked to measure.
         standings, attempts: a row each, `STANDING` and `ATTEMPT`.
         counts: attempts in all, and those that did not come to their end.
-        sentences: what `dlhw fleet compare` says, by kind.
     """
 
     path: Path
@@ -40,7 +38,6 @@ class FleetFolder:
     standings: pd.DataFrame
     attempts: pd.DataFrame
     counts: tuple[int, int]
-    sentences: tuple[str, ...]
 
 
 def load(folder: Path) -> FleetFolder:
@@ -50,12 +47,11 @@ def load(folder: Path) -> FleetFolder:
         DlhwError: there is no fleet in it.
     """
     history = ledger.read(folder)
-    found = compare(folder)
-    rows = [_standing(asdict(each)) for each in found]
+    rows = [_standing(asdict(each)) for each in compare(folder)]
     lost = [_attempt(each, history) for each in history.attempts.values() if each.end is not End.DONE]
     return FleetFolder(
         folder, " ".join(map(str, history.header["arguments"])), pd.DataFrame(rows, columns=list(STANDING)),
-        pd.DataFrame(lost, columns=list(ATTEMPT)), (len(history.attempts), len(lost)), tuple(sentences(found)),
+        pd.DataFrame(lost, columns=list(ATTEMPT)), (len(history.attempts), len(lost)),
     )  # fmt: skip
 
 
@@ -120,7 +116,7 @@ def nodes(rows: pd.DataFrame, question: str, name: str) -> Figure:
         for column, low, own, text, colour, symbol in drawn if len(own)
     ]  # fmt: skip
     axes = of_names(layout("time against the others, %", ""), data["label"])
-    few = f" {len(data)} nodes: {FEWEST_NODES} are needed to tell." if len(data) < FEWEST_NODES else ""
+    few = f" {len(data)} nodes are too few to tell which is unlike the others." if _too_few(data) else ""
     note = (
         "By the anchor cases, which every node measured before and after its own, against the middle of the others: "
         f"right of 0 is slower.{few}"
@@ -131,7 +127,7 @@ def nodes(rows: pd.DataFrame, question: str, name: str) -> Figure:
 
 def _alike(data: pd.DataFrame) -> str:
     """Who is off, and by how much; of too few nothing."""
-    if len(data) < FEWEST_NODES:
+    if _too_few(data):
         return ""
     bad = data[data["outlier"].astype(bool)].to_dict("records")
     words = [
@@ -141,6 +137,11 @@ def _alike(data: pd.DataFrame) -> str:
     ]
     more = [f"And {len(words) - MOST_TOLD} more."] if len(words) > MOST_TOLD else []
     return " ".join([*words[:MOST_TOLD], *more]) or f"The {len(data)} nodes are alike."
+
+
+def _too_few(data: pd.DataFrame) -> bool:
+    """Whether the others of none have a spread to speak of."""
+    return bool(data["spread"].isna().all())
 
 
 def _interval(row: Mapping[Hashable, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -255,7 +256,7 @@ def _choosable(figure: Figure, systems: Sequence[str]) -> Figure:
         next((name for name in (str(machine), f"{machine} {device}") if name in systems), None)
         for machine, device in zip(data["machine"], devices, strict=True)
     ]
-    return Figure(**{**vars(figure), "data": data.assign(system=pd.array(names, dtype="string"))})
+    return replace(figure, data=data.assign(system=pd.array(names, dtype="string")))
 
 
 def told(name: object) -> str:

@@ -451,6 +451,10 @@ def test_a_device_that_fails_an_allocation_is_absent():
     machine = machine_of(ENVIRONMENT | {"devices": [cpu, good, bad], "compile_problems": {"cpu": "no compiler"}})
     assert (machine.devices, machine.tf32_devices) == (("cpu", "cuda:0"), {"cuda:0"})
     assert (machine.threads, machine.compile_problems) == (2, {"cpu": "no compiler"})
+    recorded = {"devices": [cpu, good | {"cudnn": True, "graphs": True}], "host": {"cores": 2}}
+    machine = machine_of(recorded)  # as a results file has it
+    assert machine.cudnn_devices == machine.graph_devices == {"cuda:0"}
+    assert machine.compile_problems == {}
 
 
 def test_the_key_is_of_machine_suite_and_way_of_measuring(start):
