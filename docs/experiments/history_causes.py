@@ -4,8 +4,8 @@
 
 A machine is eight nets and five micro-benchmarks, measured for 200 nights; the noise is that of `history_rules.py`,
 `shared`: what all cases of a night have in common, too. Something happens at run 180; the history is asked `--after`
-runs later. Each night has a commit of its own, but where the scenario says that the code stayed. In bold what is right; of micro-benchmarks, which run no code of a
-repository, that is the environment also where the commit is another.
+runs later. Each night has a commit of its own, but where the scenario says that the code stayed. In bold what is right;
+of micro-benchmarks, which run no code of a repository, that is the environment also where the commit is another.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python docs/experiments/history_scale.py [STORE] [--results 1000000]
 
-STORE is a new SQLite file, the URL of an empty database of PostgreSQL, or `postgresql`: a server that is started for it,
-of Debian's package, without fsync. Filled with runs of 1,000 cases, 200 of one
-machine and the rest of another; then timed: a run of 5,000 results, a trend, `check` of 1,000 series of 200 runs.
+STORE is a new SQLite file, the URL of an empty database of PostgreSQL, or `postgresql`: a server that is started for
+this, of Debian's package, without fsync. Filled with runs of 1,000 cases, 200 of one machine and the rest of another;
+then timed: a run of 5,000 results, a trend, `check` of 1,000 series of 200 runs.
 """
 
 import argparse
