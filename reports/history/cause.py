@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.gate import git
-from reports.history.changes import COUNTS, Change
+from reports.history.changes import COUNTS, FEWEST_SERIES, Change
 from reports.history.looking import History, Run
 from suites.errors import DlhwError
 
-AROUND = 5
+AROUND = 10
 """Runs on each side by which anchors are held against a change."""
 AXES = (
     "architecture", "operation", "size", "variant", "mode", "batch_size", "precision", "memory_format", "compile_mode",
@@ -70,7 +71,7 @@ def explain(change: Change, history: History, others: Sequence[Change], folder: 
     """
     before, after = history.runs[change.last], history.runs[change.first]
     changed = differences(before.environment, after.environment)
-    code = _code_changed(before, after)
+    code = _code_changed(before, after) if change.kind == "net" else False  # micro-benchmarks run none of it
     anchors = anchors_moved(change, history)
     cause = decide(environment=bool(changed), code=code, anchors=anchors, common=change.case is None)
     commits, note = _commits(before.commit, after.commit, folder)
@@ -122,25 +123,28 @@ def _code_changed(before: Run, after: Run) -> bool | None:
 def anchors_moved(change: Change, history: History) -> bool | None:
     """Whether micro-benchmarks went half as far the same way, the median of them; None where there are none.
 
-    They run no code of the repository's: what moves them is the machine, or its environment.
+    They run no code of the repository's: what moves them is the machine, or its environment. Of one net alone it is
+    asked how far they moved beyond the other nets: what all had in common in these nights is no part of its change.
     """
     if change.metric != "seconds" or change.kind == "micro":
         return None
-    anchors = [name for name, axes in history.axes.items() if axes.get("kind") == "micro"]
-    rows = history.results[history.results["case"].isin(anchors) & (history.results["metric"] == "seconds")]
-    moves = [_move(own["run"].to_numpy(), own["value"].to_numpy(), change) for _, own in rows.groupby("case")]
-    known = [move for move in moves if move is not None]
-    if not known:
+    moves = _moves(history.results, change)
+    micro = np.array([history.axes[case].get("kind") == "micro" for case in moves.index], dtype=bool)
+    if not micro.any():
         return None
-    return float(np.median(known)) / math.log(change.ratio) > 0.5
+    others = moves[~micro & (moves.index != change.case)]
+    shared = float(others.median()) if change.case and len(others) >= FEWEST_SERIES else 0.0
+    return (float(moves[micro].median()) - shared) / math.log(change.ratio) > 0.5
 
 
-def _move(places: Any, values: Any, change: Change) -> float | None:
-    before = values[places <= change.last][-AROUND:]
-    after = values[places >= change.first][:AROUND]
-    if not len(before) or not len(after) or np.isnan([*before, *after]).any():
-        return None
-    return math.log(float(np.median(after)) / float(np.median(before)))
+def _moves(results: pd.DataFrame, change: Change) -> "pd.Series[float]":
+    """Of each case that was measured on both sides of a change: the logarithm of after over before."""
+    place = results["run"]
+    before = place.between(change.last - AROUND + 1, change.last)
+    after = place.between(change.first, change.first + AROUND - 1)
+    near = results[(before | after) & (results["metric"] == "seconds")]
+    sides = near.groupby(["case", near["run"] >= change.first])["value"].median().unstack()
+    return (sides[True] / sides[False]).map(math.log, na_action="ignore").dropna()
 
 
 def _reason(change: Change, history: History) -> str:
