@@ -105,8 +105,10 @@ def test_what_is_not_known_of_nodes_that_share_a_suite_is_said():
 
 def test_results_of_nodes_that_share_a_suite_hold_how_far_they_are_apart(fleet):
     folder = fleet({"a": (1.0, 1.0), "b": (1.1, 1.0)}, shard=True)
-    info = {"machine_info": {"node": "box", "python_version": "3.11.2", **ENVIRONMENT}, "arguments": [],
-            "datetime": "2026-01-02T03:04:05", "suite": {"name": "mini"}, "key": {"fingerprint": "f", "digest": "d"}}  # fmt: skip
+    info = {
+        "machine_info": {"node": "box", "python_version": "3.11.2", **ENVIRONMENT}, "suite": {"name": "mini"},
+        "datetime": "2026-01-02T03:04:05", "arguments": [], "key": {"fingerprint": "f", "digest": "d"},
+    }  # fmt: skip
     for node, case in (("a", NET), ("b", Case.parse(NET.id.replace("lenet", "nin")))):
         header = {"kind": "header", "schema": 1, "plan": [case.id], **info}
         record = {"kind": "record", "node_id": "n", "record": measured(case).to_json()}
