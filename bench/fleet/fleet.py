@@ -162,7 +162,8 @@ class Fleet:
         return Task(
             attempt=self._number, arguments=ANCHOR_ARGUMENTS if block.anchor else request.arguments,
             cases=block.cases, plan=block.id == PLAN, earlier=earlier, folder=str(Path.cwd()),
-            suite_text=suite_text(request.arguments), variables=dict(request.variables), software=software(),
+            suite_text=None if block.anchor else suite_text(request.arguments),
+            variables=dict(request.variables), software=software(),
             whole_node=self.engine.whole_node, max_other_cores=request.max_other_cores,
             wait_seconds=request.wait_seconds,
         )  # fmt: skip

@@ -44,6 +44,7 @@ def serve(task, dropped, packed):
             yield line
         code = process.wait()
         last = (process.stderr.read().strip().splitlines() or [""])[-1]
+        shutil.rmtree(folder or "", ignore_errors=True)  # now: after its last word a worker may be ended
         yield f"END the node's process ended with code {code}; {last}" if code else "END"
     finally:
         if process.poll() is None:

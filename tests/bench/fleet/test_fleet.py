@@ -200,6 +200,17 @@ def test_a_folder_with_a_fleet_is_not_written_over(tmp_path):
         run(tmp_path, Scripted("a"), resume=True, arguments=("--suite", "quick"))
 
 
+def test_a_suite_file_is_sent_along_and_the_anchors_stay_the_same_for_all(tmp_path):
+    (tmp_path / "own.toml").write_text("[[sweep]]")
+    engine = Scripted("a")
+    run(tmp_path / "out", engine, arguments=("--suite", str(tmp_path / "own.toml")), anchors=True)
+    anchors = [task for _, task in engine.tasks if task.arguments == ("--suite", "anchor")]
+    assert [task.suite_text for task in anchors] == [None, None]
+    others = [task for _, task in engine.tasks if task not in anchors]
+    assert {task.suite_text for task in others} == {"[[sweep]]"}
+    assert others
+
+
 def test_a_node_is_told_what_software_it_must_have(tmp_path):
     engine = Scripted("a")
     run(tmp_path, engine)

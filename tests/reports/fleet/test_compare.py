@@ -6,7 +6,9 @@ import math
 import pytest
 
 from bench.fleet.ledger import Attempt, End, Ledger
+from reports.fleet import cli
 from reports.fleet.compare import compare, family_of, machine_offsets, sentences, share_offsets
+from reports.results import frames
 from suites.case import Case
 from tests.support.samples import ENVIRONMENT, measured, micro, results
 
@@ -29,9 +31,9 @@ def test_families(case_id, family):
 def fleet(tmp_path):
     """A maker of a fleet's folder: node -> (factor on its nets' times, on its copies')."""
 
-    def make(factors):
+    def make(factors, **header):
         book = Ledger(tmp_path)
-        book.begin({"arguments": []})
+        book.begin({"arguments": [], **header})
         number = 0
         for node, (nets, copies) in factors.items():
             book.plan(node, {"environment": ENVIRONMENT, "cases": []})
@@ -99,3 +101,19 @@ def test_what_is_not_known_of_nodes_that_share_a_suite_is_said():
     (info,) = (benchmark["extra_info"] for benchmark in data["a"]["benchmarks"])
     assert info["machine_offset"] is None
     assert "how far this one is from them is not known" in info["notes"]["machine"]
+
+
+def test_results_of_nodes_that_share_a_suite_hold_how_far_they_are_apart(fleet):
+    folder = fleet({"a": (1.0, 1.0), "b": (1.1, 1.0)}, shard=True)
+    info = {
+        "machine_info": {"node": "box", "python_version": "3.11.2", **ENVIRONMENT}, "suite": {"name": "mini"},
+        "datetime": "2026-01-02T03:04:05", "arguments": [], "key": {"fingerprint": "f", "digest": "d"},
+    }  # fmt: skip
+    for node, case in (("a", NET), ("b", Case.parse(NET.id.replace("lenet", "nin")))):
+        header = {"kind": "header", "schema": 1, "plan": [case.id], **info}
+        record = {"kind": "record", "node_id": "n", "record": measured(case).to_json()}
+        (folder / f"{node}.journal.jsonl").write_text(f"{json.dumps(header)}\n{json.dumps(record)}\n")
+    first, second = (frames.load(path).iloc[0] for path in cli._results(folder))
+    assert (first["architecture"], second["architecture"]) == ("lenet", "nin")
+    assert first["machine_offset"] == pytest.approx(0.1)
+    assert second["machine_offset"] == pytest.approx(0.1)
