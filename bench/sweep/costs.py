@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from bench.machine import cache
 from bench.records.record import Record
@@ -45,12 +46,16 @@ WARM_UP_SECONDS, STEPS_BESIDE = 0.1, 3
 """Steps of the check and of the warm-up, as long as warm-up needs for a fast one."""
 COMPILE_SECONDS, COMPILER_SECONDS = 5.0, 10.0
 """Of a small net; and once, to warm the compiler's cache."""
-RIDGE = 1.0
-"""What a correction costs: as much as half a launch that disagrees with it."""
+RIDGE, COMMON = 1.0, 0.02
+"""What a correction costs: as much as half a launch that disagrees with it; one that all cases share next to nothing,
+for another machine is slower in what it has not measured yet, too."""
 USUAL_SAMPLES = 10
 """Until the median is known to a few percent, of steps that take some ten milliseconds."""
 RECENT = 50
 """Launches that tell how the machine fares now."""
+
+Preparation: TypeAlias = tuple[str, str, int]
+"""What launches share: of which net, in which mode, of how many images the reference is."""
 
 
 @dataclass
@@ -63,7 +68,7 @@ class Costs:
 
     known: Mapping[str, float] = field(default_factory=dict)
     _steps: list[tuple[dict[str, float], float]] = field(default_factory=list)
-    _prepared: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    _prepared: dict[Preparation, tuple[float, float]] = field(default_factory=dict)
     _around: list[float] = field(default_factory=list)
     _compiling: list[float] = field(default_factory=list)
     _latest: dict[str, float] = field(default_factory=dict)
@@ -75,8 +80,10 @@ class Costs:
         if "total" not in cost:
             return
         launch = cost.get("process", cost["total"])
-        for name, guessed in self._preparations(case).items():
-            self._prepared[name] = (max(0.0, cost["total"] - launch), guessed)
+        new = self._preparations(case)
+        for name, guessed in new.items():
+            share = guessed / sum(new.values())
+            self._prepared[name] = (max(0.0, cost["total"] - launch) * share, guessed)
         self._latest[case.id] = launch
         if record.seconds:
             step = statistics.median(record.seconds)
@@ -86,8 +93,9 @@ class Costs:
                 return  # its steps tell of the others
             self._steps.append((_features(case), math.log(step / step_guess(case))))
             self._weights = _ridge(self._steps)
-            stepping = self._stepping(case, budget, step)
-            self._around.append(max(0.0, launch - stepping) / around_guess(case, budget))
+            if record.compile is None:  # what compiling took is not told from the rest to the second
+                stepping = self._stepping(case, budget, step)
+                self._around.append(max(0.0, launch - stepping) / around_guess(case, budget))
 
     def launch(self, case: AnyCase, budget: Budget) -> float:
         """What a further launch takes; with what has to be made before it, if that is not there yet."""
@@ -95,7 +103,7 @@ class Costs:
 
     def rest(self, cases: Iterable[tuple[AnyCase, Budget, float]]) -> float:
         """What so many launches of each case take together, what they share counted once."""
-        total, before = 0.0, dict[tuple[str, str], float]()
+        total, before = 0.0, dict[Preparation, float]()
         for case, budget, launches in cases:
             if launches:
                 total += launches * self.measuring(case, budget)
@@ -133,23 +141,30 @@ class Costs:
         took = sum(seconds for seconds, _ in self._prepared.values()) + 1.0
         return took / (sum(guessed for _, guessed in self._prepared.values()) + 1.0)
 
-    def _preparations(self, case: AnyCase) -> dict[tuple[str, str], float]:
+    def _preparations(self, case: AnyCase) -> dict[Preparation, float]:
         """What has yet to be made before a launch of `case`: name -> guess of its seconds."""
-        found: dict[tuple[str, str], float] = {}
+        found: dict[Preparation, float] = {}
         if case.compiles:
-            found["compiler", ""] = COMPILER_SECONDS
+            found["compiler", "", 0] = COMPILER_SECONDS
         if isinstance(case, Case):
-            net = NETS.get(case.architecture, UNKNOWN_NET)
-            found[case.architecture, case.mode] = 0.1 + net.parameters * 1.5e-8 + net.flops * 1e-10
+            found[case.architecture, case.mode, case.check_images] = reference_guess(case)
         return {name: seconds for name, seconds in found.items() if name not in self._prepared}
 
     def _stepping(self, case: AnyCase, budget: Budget, step_seconds: float) -> float:
         """Seconds that a launch spends on steps that take so long each, and on compiling them."""
-        compiling = 0.0 if not case.compiles else statistics.fmean((COMPILE_SECONDS, *self._compiling))
+        unseen = COMPILE_SECONDS * self._slowness
+        compiling = 0.0 if not case.compiles else statistics.fmean((unseen, *self._compiling))
         usual = min(budget.max_seconds, USUAL_SAMPLES * step_seconds)
         least = max(min(budget.min_seconds, budget.max_seconds), budget.min_samples * step_seconds)
         steps = max(least, usual) + STEPS_BESIDE * step_seconds
         return min(steps, budget.time_limit_seconds) + compiling
+
+
+def reference_guess(case: Case) -> float:
+    """Seconds that the fp64 reference of a case takes, which those with as many check images share."""
+    net = NETS.get(case.architecture, UNKNOWN_NET)
+    work = 1.1e-8 * net.parameters + 3.7e-11 * net.flops * case.check_images
+    return (0.08 + 0.0015 * net.operators + work) * (1.5 if case.mode == "training" else 1.0)
 
 
 def around_guess(case: AnyCase, budget: Budget) -> float:
@@ -194,7 +209,8 @@ def _ridge(rows: list[tuple[dict[str, float], float]]) -> dict[str, float]:
         for name, value in features.items():
             matrix[row, place[name]] = value
     wanted = matrix.T @ np.array([residual for _, residual in rows])
-    solved = np.linalg.solve(matrix.T @ matrix + RIDGE * np.eye(len(names)), wanted)
+    penalty = np.diag([COMMON if name == "all" else RIDGE for name in names])
+    solved = np.linalg.solve(matrix.T @ matrix + penalty, wanted)
     return dict(zip(names, map(float, solved), strict=True))
 
 

@@ -49,6 +49,45 @@ def test_one_nets_launches_tell_of_the_others():
     assert abs(costs.measuring(NETS[-1], BUDGET) - truth) < abs(before - truth) / 2
 
 
+def test_a_slower_machine_is_slower_in_what_it_has_not_measured_yet():
+    """Inference alone was measured, at a quarter of the speed: training is thought to be as slow."""
+    costs = Costs()
+    for case in NETS:
+        for size in (1, 2, 4, 8, 16):
+            sized = replace(case, mode="inference", batch_size=size)
+            costs.learn(sized, BUDGET, on_slow_machine(sized))
+    training = replace(NETS[-1], mode="training", batch_size=256)
+    long = Budget(min_seconds=0, max_seconds=1000, time_limit_seconds=10_000)
+    assert costs.measuring(training, long) == pytest.approx(SLOWER * Costs().measuring(training, long), rel=0.1)
+
+
+def test_compiling_is_thought_to_take_longer_where_all_else_did():
+    costs = Costs()
+    for case in NETS:
+        costs.learn(case, BUDGET, measured(case, (1e-4,) * 5, cost={"process": 3.0, "total": 3.0}))
+    lazy = replace(LENET, compile_mode="default")
+    assert costs.measuring(lazy, BUDGET) > 3 * module.COMPILE_SECONDS
+
+
+def test_a_reference_is_made_for_each_number_of_check_images():
+    costs = Costs()
+    of_four, of_two = replace(NETS[3], batch_size=8), replace(NETS[3], batch_size=2)
+    costs.learn(of_four, BUDGET, measured(of_four, cost={"process": 1.0, "total": 2.0}))
+    assert costs.launch(replace(of_four, batch_size=64), BUDGET) == costs.measuring(
+        replace(of_four, batch_size=64), BUDGET
+    )
+    assert costs.launch(of_two, BUDGET) > costs.measuring(of_two, BUDGET) + 0.1
+
+
+def test_what_was_made_with_the_compilers_cache_is_not_taken_for_it():
+    costs, lazy = Costs(), replace(LENET, compile_mode="default")
+    costs.learn(lazy, BUDGET, measured(lazy, compile=compiled(5.0), cost={"process": 6.0, "total": 16.1}))
+    other = replace(NETS[-1], batch_size=8)
+    alone = Costs()
+    made = costs.launch(other, BUDGET) - costs.measuring(other, BUDGET)
+    assert made == pytest.approx(alone.launch(other, BUDGET) - alone.measuring(other, BUDGET), rel=0.1)
+
+
 def test_what_a_case_took_is_what_it_will_take():
     costs = Costs()
     costs.learn(LENET, BUDGET, measured(cost={"process": 1.25, "total": 3.0}))
