@@ -16,9 +16,9 @@ from reports.history.findings import State
 from reports.history.store import open_store
 from reports.page import figures_history
 from suites.errors import DlhwError
-from tests.reports.page.test_page import CHROMIUM, Seen, needs_chromium
 from tests.support.fleet_folder import fleet_folder
 from tests.support.nights import CASES, FIRST, LATER, night, put, slower
+from tests.support.page import Seen, needs_chromium
 from tests.support.samples import LENET, measured, write
 
 HOSTILE = '</script><script>window.hostile=1</script><img src=x onerror="window.hostile=1">\u202e\U0001f9ea'
@@ -181,15 +181,6 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     found = report("--store", tmp_path / "h.db", "-o", tmp_path / "p.html")
     assert str(found.exception) == "the history needs sqlalchemy: pip install 'dlhw[store]'"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with api.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
