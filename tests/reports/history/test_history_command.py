@@ -121,8 +121,8 @@ echo "$@" >> {log}
 for path; do case $path in *seen.json) seen=$path;; esac; done
 case $(cat net) in
 fast*) exit 0;;
-slow*) echo '{{"verdict": "REGRESSED"}}' > $seen; exit 1;;
-missing*) echo '{{"verdict": "MISSING"}}' > $seen; exit 1;;
+slow*) echo '{{"verdict": "REGRESSED", "counts": {{"REGRESSED": 1}}}}' > $seen; exit 1;;
+missing*) echo '{{"verdict": "REGRESSED", "counts": {{"MISSING": 1}}}}' > $seen; exit 1;;
 *) exit 6;;
 esac
 """
