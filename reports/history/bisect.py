@@ -19,7 +19,7 @@ STEP = """case $? in
 2|130) exit 255;;
 *) exit 125;;
 esac"""
-"""The gate's exit codes in git's: what is neither good nor bad is skipped, also where all that is counted is MISSING."""
+"""The gate's exit codes in git's: what is neither good nor bad is skipped, as is what is only MISSING."""
 MOST_TO_DETECT = 0.5
 
 
