@@ -152,7 +152,7 @@ def test_more_launches_never_widen():
     assert all(factor(n) >= factor(n + 1) for n in range(1, 200))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     costs=st.lists(st.floats(0.1, 30), min_size=1, max_size=12),
     budget=st.floats(0, 120),
