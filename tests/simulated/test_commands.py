@@ -68,7 +68,7 @@ def case(batch, precision, device):
 
 @pytest.fixture(scope="module")
 def swept(simulator):
-    return simulator.sweep("commands", SUITE, TRUTH, TWICE)
+    return simulator.sweep("commands", SUITE, TRUTH, TWICE, clock="virtual")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def told(simulator, swept, tmp_path_factory):
     """Command -> exit code, standard output and error."""
     path = tmp_path_factory.mktemp("results") / "results.json"
     path.write_text(json.dumps(swept.data))
-    return simulator.facts(f"RESULTS = {str(path)!r}\n{COMMANDS}", TRUTH, TWICE, name="said")
+    return simulator.facts(f"RESULTS = {str(path)!r}\n{COMMANDS}", TRUTH, TWICE, name="said", clock="virtual")
 
 
 def rows(told, command, key="id"):

@@ -113,7 +113,7 @@ def test_results_of_nodes_that_share_a_suite_hold_how_far_they_are_apart(fleet):
         header = {"kind": "header", "schema": 1, "plan": [case.id], **info}
         record = {"kind": "record", "node_id": "n", "record": measured(case).to_json()}
         (folder / f"{node}.journal.jsonl").write_text(f"{json.dumps(header)}\n{json.dumps(record)}\n")
-    first, second = (frames.load(path).iloc[0] for path in cli._results(folder))
+    first, second = (frames.load(path).iloc[0] for path in cli.results_of(folder))
     assert (first["architecture"], second["architecture"]) == ("lenet", "nin")
     assert first["machine_offset"] == pytest.approx(0.1)
     assert second["machine_offset"] == pytest.approx(0.1)
