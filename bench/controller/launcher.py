@@ -1,6 +1,8 @@
 """Has cases measured: each by as many launches as its budget wants, whatever happens a record."""
 
+import itertools
 import os
+import shutil
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -32,22 +34,21 @@ class Launcher:
         worker: serves all requests.
         fresh: a worker that does not fork; measures the cases that want several launches. None: `worker` does.
         data_root: a folder with data sets, where one was given.
-        keep: the references of all nets, not only of the one that is measured.
         instructions: count them by callgrind where the processor cannot be asked.
     """
 
     def __init__(
-        self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None, *, keep: bool = False,
-        instructions: bool = False,
-    ) -> None:  # fmt: skip
+        self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None, *, instructions: bool = False
+    ) -> None:
         self._worker = worker
         self._fresh = fresh or worker
         self._data_root = data_root
-        self._keep = keep
         self._instructions = instructions
         self._operations: frozenset[str] = frozenset()
         self._cores = os.cpu_count() or 1
         self._prepared: dict[tuple[Any, ...], Mapping[str, Any] | Outcome] = {}
+        """The one that was used last comes last."""
+        self._numbers = itertools.count()
         self._compiler_cache: str | None = None
         self._devices: dict[str, Mapping[str, Any]] = {}
         self._idle: dict[str, Mapping[str, Any]] = {}
@@ -226,29 +227,41 @@ class Launcher:
 
     def _shared(self, case: Case, images: int) -> Mapping[str, Any] | Outcome:
         key = (case.architecture, case.input_shape, case.signature, case.mode, images)
-        known = self._prepared.get(key)
+        known = self._prepared.pop(key, None)
         if known is None or not (isinstance(known, Outcome) or Path(known["path"]).exists()):
-            if not self._keep:
-                self._forget_other_nets(case.architecture)
-            path = self._worker.scratch / f"{len(self._prepared)}.pt"
+            self._make_room(case.architecture)
+            path = self._worker.scratch / f"{next(self._numbers)}.pt"
             signature: dict[str, Any] = {"signature": told} if (told := case.signature.to_json()) else {}
             reply = self._worker.request(
                 "prepare", PREPARE_LIMIT_SECONDS, architecture=case.architecture, input_shape=case.input_shape,
                 mode=case.mode, images=images, path=str(path), **signature,
             )  # fmt: skip
-            found = (reply.result or {}).get("reference")
-            self._prepared[key] = found or outcome_of(reply, PREPARE_LIMIT_SECONDS)
-        return self._prepared[key]
+            known = (reply.result or {}).get("reference") or outcome_of(reply, PREPARE_LIMIT_SECONDS)
+        self._prepared[key] = known
+        return known
 
-    def _forget_other_nets(self, architecture: str) -> None:
-        """Weights and references of large nets fill a disk; a sweep is done with one net before the next."""
-        for key in [key for key in self._prepared if key[0] != architecture]:
-            reference = self._prepared[key]
-            if isinstance(reference, Outcome):
-                continue
-            del self._prepared[key]
-            for name in (reference["path"], f"{reference['path']}.reference"):
-                Path(name).unlink(missing_ok=True)
+    def _make_room(self, architecture: str) -> None:
+        """Weights and references of large nets fill a disk: where they are more than is left of it, other nets' go.
+
+        Those that were used longest ago first.
+        """
+        kept = {key: _files(found) for key, found in self._prepared.items() if not isinstance(found, Outcome)}
+        total = sum(octets for files in kept.values() for octets in files.values())
+        free = shutil.disk_usage(self._worker.scratch).free
+        for key, files in kept.items():
+            if total <= free:
+                return
+            if key[0] != architecture:
+                del self._prepared[key]
+                for path, octets in files.items():
+                    path.unlink()
+                    total, free = total - octets, free + octets
+
+
+def _files(reference: Mapping[str, Any]) -> dict[Path, int]:
+    """Those that a reference consists of, each with its bytes."""
+    paths = (Path(reference["path"]), Path(f"{reference['path']}.reference"))
+    return {path: path.stat().st_size for path in paths if path.exists()}
 
 
 def preload_for(suite: Suite) -> tuple[str, ...]:

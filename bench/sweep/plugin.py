@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bench.records.record import Status, plain
-from bench.sweep import command, early, options, progress, results, streams, terminal
+from bench.sweep import command, early, options, order, progress, results, streams, terminal
 from bench.sweep.stash import PROGRESS, RECORD, SWEEP, case_id_of, disabled, is_case, planned, start
 from bench.sweep.sweep import Sweep
 from suites import suite
@@ -107,8 +107,14 @@ def _parameter(case: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A suite without cases of a mode leaves an empty test, which is nothing to report."""
+    """A suite without cases of a mode leaves an empty test, which is nothing to report; the others are spread."""
     items[:] = [item for item in items if not is_case(item) or case_id_of(item)]
+    if (sweep := config.stash.get(SWEEP, None)) and not config.option.collectonly:
+        chosen = [item for item in items if is_case(item)]
+        ordered = order.spread(sweep.cases[case_id][0] for case_id in dict.fromkeys(map(case_id_of, chosen)))
+        rank = {case.id: number for number, case in enumerate(ordered)}
+        spread = iter(sorted(chosen, key=lambda item: rank[case_id_of(item)]))
+        items[:] = [next(spread) if is_case(item) else item for item in items]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -84,10 +84,7 @@ class Sweep:
             return
         self._worker = Worker(preload=preload_for(self.suite))
         self._fresh = Worker(fork=False)
-        self._launcher = Launcher(
-            self._worker, self._fresh, self._data_root, keep=self.budget_seconds is not None,
-            instructions=self._instructions,
-        )  # fmt: skip
+        self._launcher = Launcher(self._worker, self._fresh, self._data_root, instructions=self._instructions)
         self.environment = self._launcher.describe(self.suite.architectures, speeds=self.suite.follows_devices)
         if unknown := self.environment["unknown_architectures"]:
             raise DlhwError("\n".join(f"{self.suite.path}: {reason}" for reason in unknown.values()))

@@ -207,11 +207,6 @@ def test_what_remains_is_what_is_left_of_the_budget_until_nothing_is_wanted(benc
     assert sweep.standing.startswith("9 launches, 3 of 6 cases, half of them to ±")
 
 
-def test_references_are_kept_for_later_launches(bench, start):
-    start(seconds=10)
-    assert bench.keeps_references
-
-
 def test_what_the_budget_did_not_reach_is_predicted_and_marked(bench, start):
     def answer(number, case):
         traffic = Traffic(compulsory_bytes=case.batch_size, operator_bytes=case.batch_size, operators=9, by_size={})

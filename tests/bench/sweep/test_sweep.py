@@ -42,9 +42,8 @@ class Bench:
             assert not fork, "the second worker serves by fresh interpreters"
         return self
 
-    def launcher(self, worker, fresh, data_root, *, keep, instructions=False):
+    def launcher(self, worker, fresh, data_root, *, instructions=False):
         assert worker is fresh is self
-        self.keeps_references = keep
         self.data_root, self.instructions = data_root, instructions
         return self
 
