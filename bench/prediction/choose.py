@@ -15,9 +15,6 @@ from bench.prediction.facts import Facts
 from bench.prediction.intervals import FEWEST
 from bench.prediction.model import NOISE, covariance
 
-COST_EXPONENT = 0.5
-"""Of a case's cost, in what it is worth for its cost: 1 would measure small nets alone."""
-
 LEAST_COST = 1e-9
 
 
@@ -109,5 +106,5 @@ class Design:
         numbers = [self._number[name] for name in names]
         prices = np.array([max(costs[name], LEAST_COST) for name in names])
         gain = np.einsum("ij,ij->j", self._left, self._left)[numbers]
-        worth = gain / (np.diag(self._left)[numbers] + NOISE) / prices**COST_EXPONENT
+        worth = gain / (np.diag(self._left)[numbers] + NOISE) / prices
         return names[int(np.argmax(worth))]

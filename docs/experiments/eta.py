@@ -1,25 +1,29 @@
 """How far a sweep's ETA is off: a journal's costs, replayed case by case as if the machine had never been seen.
 
-    python docs/experiments/eta.py results.journal.jsonl --suite grid.toml [--speed 0.3] [--narrow 0.25]
+    python docs/experiments/eta.py results.journal.jsonl --suite grid.toml [--order net] [--speed 0.3] [--narrow 0.25]
 
-`--speed` replays a machine on which all that is counted by work takes longer, a fork as long as before; `--narrow` one
-without instructions for half precision, whose cases alone are slower. What the guess begins with was fitted to a few
-journals of one machine: these two stand for the machines that it has not seen. Each row: the share of the run that was
-over, what was promised of the rest, what it took, and how far off that was; at the end the largest error from a fifth
-of the run on, its median, and how many promises are within 15 %. After nine tenths it is seconds: there shares say
-little.
+`--order` replays the cases spread over the run, as a sweep measures them now, or net after net, as it did before; else
+as they are in the journal. `--speed` replays a machine on which all that is counted by work takes longer, a fork as
+long as before; `--narrow` one without instructions for half precision, whose cases alone are slower. What the guess
+begins with was fitted to a few journals of one machine: these two stand for the machines that it has not seen. Each
+row: the share of the run that was over, what was promised of the rest, what it took, and how far off that was; at the
+end the largest error from a fifth of the run on, its median, and how many promises are within 15 %. After nine tenths
+it is seconds: there shares say little.
 Figures: docs/budget.md.
 """
 
 import argparse
 import math
 import statistics
+from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 from bench.records.journal import read
 from bench.records.record import Record
 from bench.sweep.costs import FORK_SECONDS, Costs
+from bench.sweep.order import spread
 from suites import cases, suite
 from suites.case import Budget
 from suites.cases import AnyCase
@@ -63,6 +67,21 @@ def replay(rows: list[Row]) -> list[tuple[float, float, float]]:
     return found
 
 
+def net_after_net(measured: Iterable[AnyCase]) -> list[AnyCase]:
+    """Inference, then training; within each the nets in turn, each configuration with all of its batches."""
+    nets, configurations = (
+        {key: number for number, key in enumerate(dict.fromkeys(map(attrgetter(name), measured)))}
+        for name in ("group", "configuration")
+    )
+    return sorted(
+        measured,
+        key=lambda case: (case.mode, nets[case.group], configurations[case.configuration], case.scale),
+    )
+
+
+ORDERS = {"journal": list[AnyCase], "spread": spread, "net": net_after_net}
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,6 +89,7 @@ def main() -> None:
     parser.add_argument("--suite", required=True)
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--narrow", type=float, default=1.0, help="speed of half precision, times --speed")
+    parser.add_argument("--order", choices=ORDERS, default="journal")
     options = parser.parse_args()
     measure = suite.load(options.suite).content.measure
     runs, _ = read(options.journal)
@@ -79,7 +99,8 @@ def main() -> None:
         for each in records
         for case in [cases.from_json(each.case)]
     ]
-    found = replay(rows)
+    row_of = {row[0]: row for row in rows}
+    found = replay([row_of[case] for case in ORDERS[options.order](list(row_of))])
     print("over\tpromised s\ttook s\terror")
     for tenth in range(10):
         over, promised, took = next(row for row in found if row[0] >= tenth / 10)
