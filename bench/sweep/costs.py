@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache as cached
 from typing import Any, TypeAlias
 
 from bench.machine import cache
@@ -59,6 +59,39 @@ Preparation: TypeAlias = tuple[str, str, int]
 """What launches share: of which net, in which mode, of how many images the reference is."""
 
 
+class _Ridge:
+    """A ridge regression that rows are added to; names that no row has weigh nothing.
+
+    What is kept of the rows are the sums that the weights follow from: no addition takes longer than the one before.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._products: Any = None
+        self._wanted: Any = None
+
+    def add(self, features: Mapping[str, float], residual: float) -> None:
+        """Add a row."""
+        import numpy as np  # not where a sweep is only planned
+
+        known = len(self._names)
+        self._names += [name for name in features if name not in self._names]
+        more = len(self._names) - known
+        self._products = np.pad(np.zeros((0, 0)) if self._products is None else self._products, (0, more))
+        self._wanted = np.pad(np.zeros(0) if self._wanted is None else self._wanted, (0, more))
+        row = np.array([features.get(name, 0.0) for name in self._names])
+        self._products += np.outer(row, row)
+        self._wanted += residual * row
+
+    def weights(self) -> dict[str, float]:
+        """By name; once there is a row."""
+        import numpy as np
+
+        penalty = np.diag([COMMON if name == "all" else RIDGE for name in self._names])
+        solved = np.linalg.solve(self._products + penalty, self._wanted)
+        return dict(zip(self._names, map(float, solved), strict=True))
+
+
 @dataclass
 class Costs:
     """Guesses, and what was learnt.
@@ -68,7 +101,7 @@ class Costs:
     """
 
     known: Mapping[str, float] = field(default_factory=dict)
-    _steps: "_Ridge" = field(default_factory=lambda: _Ridge())
+    _steps: _Ridge = field(default_factory=_Ridge)
     _prepared: dict[Preparation, tuple[float, float]] = field(default_factory=dict)
     _around: list[float] = field(default_factory=list)
     _compiling: list[float] = field(default_factory=list)
@@ -188,7 +221,7 @@ def step_guess(case: AnyCase) -> float:
     return case.batch_size * image + weights + times.operators * net.operators * SECONDS_AN_OPERATOR
 
 
-@lru_cache(maxsize=None)
+@cached
 def _features(case: AnyCase) -> Mapping[str, float]:
     """What a correction may hang on: asked of every case each time that the rest is estimated."""
     names = [case.precision, "compiled" if case.compiles else "eager", case.group]
@@ -197,39 +230,6 @@ def _features(case: AnyCase) -> Mapping[str, float]:
     found = dict.fromkeys(["all", *names], 1.0)
     size = math.log2(max(1, case.scale)) / 8
     return found | {"size": size, f"{case.group} size": size}
-
-
-class _Ridge:
-    """A ridge regression that rows are added to; names that no row has weigh nothing.
-
-    What is kept of the rows are the sums that the weights follow from: no addition takes longer than the one before.
-    """
-
-    def __init__(self) -> None:
-        self._names: list[str] = []
-        self._products: Any = None
-        self._wanted: Any = None
-
-    def add(self, features: Mapping[str, float], residual: float) -> None:
-        """Add a row."""
-        import numpy as np  # not where a sweep is only planned
-
-        known = len(self._names)
-        self._names += [name for name in features if name not in self._names]
-        more = len(self._names) - known
-        self._products = np.pad(np.zeros((0, 0)) if self._products is None else self._products, (0, more))
-        self._wanted = np.pad(np.zeros(0) if self._wanted is None else self._wanted, (0, more))
-        row = np.array([features.get(name, 0.0) for name in self._names])
-        self._products += np.outer(row, row)
-        self._wanted += residual * row
-
-    def weights(self) -> dict[str, float]:
-        """By name; once there is a row."""
-        import numpy as np
-
-        penalty = np.diag([COMMON if name == "all" else RIDGE for name in self._names])
-        solved = np.linalg.solve(self._products + penalty, self._wanted)
-        return dict(zip(self._names, map(float, solved), strict=True))
 
 
 def kept(fingerprint: str, way: str) -> dict[str, float]:

@@ -11,7 +11,6 @@ from bench.worker.nets import correctness, reference, workload
 from suites.case import Case
 from tests.simulated.device import truths
 
-
 FOLDER = tempfile.TemporaryDirectory()
 
 
