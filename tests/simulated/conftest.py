@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulated import device
+from tests.simulated import device, warm
 from tests.support.runner import ROOT, Runner
 from tests.support.shared import folder_of_all, once
 
@@ -57,6 +57,16 @@ class Simulator:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout.splitlines()[-1])
+
+    def measured(self, code, *devices, name, clock=""):
+        """As `facts`, of code that needs torch: in a process that is forked from one that has imported it."""
+
+        def run(folder):
+            exit_code, output = warm.run(code, self.environment(*devices, clock=clock), folder)
+            assert exit_code == 0, output
+            return json.loads(output.splitlines()[-1])
+
+        return once(self.shared, name, run)
 
     def sweep(self, name, suite, *devices, options=(), clock="", variables=None):
         """What a sweep finds, run once a test run.

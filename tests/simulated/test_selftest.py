@@ -82,7 +82,7 @@ def test_the_file_holds_the_quick_run_and_the_machine(told):
 @pytest.fixture(scope="module")
 def faulty(simulator):
     """Fault -> name of each check -> verdict and text."""
-    return simulator.facts(FAULTS, DEVICE, name="selftest faults", clock="virtual")
+    return simulator.measured(FAULTS, DEVICE, name="selftest faults", clock="virtual")
 
 
 def test_without_a_fault_nothing_fails(faulty):
