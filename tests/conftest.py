@@ -14,11 +14,11 @@ def pytest_configure(config):
 
 
 LONGEST_FIRST = (
-    "test_gate_live", "test_fleet", "test_faults", "test_own_nets", "test_process", "test_any_shell", "test_sweep",
-    "test_micro", "test_rates", "test_gate", "test_commands", "test_energy",
+    "test_gate_live", "test_fleet", "test_own_nets", "test_process", "test_gate", "test_energy", "test_hardware",
+    "test_any_shell", "test_two_devices", "test_sweep", "test_rates", "test_nets", "test_micro", "test_commands",
+    "test_selftest", "test_faults", "test_several",
     "test_plugin", "test_interleave", "test_options", "test_layers", "test_examine", "test_judge", "test_page",
-    "test_flow", "test_selftest", "test_device", "test_hardware_run", "test_packaging", "test_processes", "test_house",
-    "test_several", "test_two_devices",
+    "test_flow", "test_device", "test_hardware_run", "test_packaging", "test_processes", "test_house",
 )  # fmt: skip
 """Files that take more than a few seconds: where two run side by side, the short ones are to come last."""
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bench.controller.process import ROOT
@@ -62,9 +63,15 @@ class Side:
             return ""
         else:
             place = self.folder
-        if Path(source).is_relative_to(place.resolve()):
+        if Path(source).is_relative_to(_resolved(place)):
             return ""
         return f"{self.name}: {module} was imported from {source}, which is not in {place}: what would be measured?"
+
+
+@cache
+def _resolved(place: Path) -> Path:
+    """Of a checkout, which stays where it is while it is measured: asked of each case of each process."""
+    return place.resolve()
 
 
 def of_commits(folder: Path, ref: str, scratch: Path, python: str, without: Sequence[Path] = ()) -> tuple[Side, Side]:

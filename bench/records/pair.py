@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from bench.records.record import Outcome, Status, plain
@@ -35,7 +36,7 @@ class Pair:
     compile_seconds: tuple[float | None, float | None] = (None, None)
     compiled: tuple[Mapping[str, int | None] | None, Mapping[str, int | None] | None] = (None, None)
 
-    @property
+    @cached_property
     def log_ratio(self) -> float | None:
         """Of time, head over base: the median over blocks; None with no more than half of them undisturbed.
 

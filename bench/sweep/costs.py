@@ -7,7 +7,8 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from functools import cache as cached
+from typing import Any, TypeAlias
 
 from bench.machine import cache
 from bench.records.record import Record
@@ -58,6 +59,39 @@ Preparation: TypeAlias = tuple[str, str, int]
 """What launches share: of which net, in which mode, of how many images the reference is."""
 
 
+class _Ridge:
+    """A ridge regression that rows are added to; names that no row has weigh nothing.
+
+    What is kept of the rows are the sums that the weights follow from: no addition takes longer than the one before.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._products: Any = None
+        self._wanted: Any = None
+
+    def add(self, features: Mapping[str, float], residual: float) -> None:
+        """Add a row."""
+        import numpy as np  # not where a sweep is only planned
+
+        known = len(self._names)
+        self._names += [name for name in features if name not in self._names]
+        more = len(self._names) - known
+        self._products = np.pad(np.zeros((0, 0)) if self._products is None else self._products, (0, more))
+        self._wanted = np.pad(np.zeros(0) if self._wanted is None else self._wanted, (0, more))
+        row = np.array([features.get(name, 0.0) for name in self._names])
+        self._products += np.outer(row, row)
+        self._wanted += residual * row
+
+    def weights(self) -> dict[str, float]:
+        """By name; once there is a row."""
+        import numpy as np
+
+        penalty = np.diag([COMMON if name == "all" else RIDGE for name in self._names])
+        solved = np.linalg.solve(self._products + penalty, self._wanted)
+        return dict(zip(self._names, map(float, solved), strict=True))
+
+
 @dataclass
 class Costs:
     """Guesses, and what was learnt.
@@ -67,15 +101,25 @@ class Costs:
     """
 
     known: Mapping[str, float] = field(default_factory=dict)
-    _steps: list[tuple[dict[str, float], float]] = field(default_factory=list)
+    _steps: _Ridge = field(default_factory=_Ridge)
     _prepared: dict[Preparation, tuple[float, float]] = field(default_factory=dict)
     _around: list[float] = field(default_factory=list)
     _compiling: list[float] = field(default_factory=list)
     _latest: dict[str, float] = field(default_factory=dict)
     _weights: dict[str, float] = field(default_factory=dict)
+    _slowness: float = 1.0
+    """How much longer than guessed it takes to start, to build and to warm up what is fast."""
+    _since: float = 1.0
+    """How the machine fares against what is known of it."""
 
     def learn(self, case: AnyCase, budget: Budget, record: Record) -> None:
         """Take down what a launch of `case` took, and how long its steps were."""
+        self._learn(case, budget, record)
+        self._slowness = statistics.median((1.0, *self._around[-RECENT:]))
+        both = [seconds / self.known[name] for name, seconds in self._latest.items() if name in self.known]
+        self._since = statistics.median(both) if len(both) > 2 else 1.0
+
+    def _learn(self, case: AnyCase, budget: Budget, record: Record) -> None:
         cost = record.cost or {}
         if "total" not in cost:
             return
@@ -91,8 +135,8 @@ class Costs:
                 self._compiling.append(record.compile.seconds)
             if record.disturbed:
                 return  # its steps tell of the others
-            self._steps.append((_features(case), math.log(step / step_guess(case))))
-            self._weights = _ridge(self._steps)
+            self._steps.add(_features(case), math.log(step / step_guess(case)))
+            self._weights = self._steps.weights()
             if record.compile is None:  # what compiling took is not told from the rest to the second
                 stepping = self._stepping(case, budget, step)
                 self._around.append(max(0.0, launch - stepping) / around_guess(case, budget))
@@ -124,17 +168,6 @@ class Costs:
     def learnt(self) -> dict[str, float]:
         """What is worth keeping: seconds of a launch by case id."""
         return {**self.known, **self._latest}
-
-    @property
-    def _slowness(self) -> float:
-        """How much longer than guessed it takes to start, to build and to warm up what is fast."""
-        return statistics.median((1.0, *self._around[-RECENT:]))
-
-    @property
-    def _since(self) -> float:
-        """How the machine fares against what is known of it."""
-        both = [seconds / self.known[name] for name, seconds in self._latest.items() if name in self.known]
-        return statistics.median(both) if len(both) > 2 else 1.0
 
     @property
     def _preparing(self) -> float:
@@ -188,30 +221,15 @@ def step_guess(case: AnyCase) -> float:
     return case.batch_size * image + weights + times.operators * net.operators * SECONDS_AN_OPERATOR
 
 
-def _features(case: AnyCase) -> dict[str, float]:
-    """What a correction may hang on."""
+@cached
+def _features(case: AnyCase) -> Mapping[str, float]:
+    """What a correction may hang on: asked of every case each time that the rest is estimated."""
     names = [case.precision, "compiled" if case.compiles else "eager", case.group]
     if isinstance(case, Case):
         names += [case.mode, case.memory_format, f"{case.architecture} {case.precision}"]
     found = dict.fromkeys(["all", *names], 1.0)
     size = math.log2(max(1, case.scale)) / 8
     return found | {"size": size, f"{case.group} size": size}
-
-
-def _ridge(rows: list[tuple[dict[str, float], float]]) -> dict[str, float]:
-    """Weights of a ridge regression; names that no row has weigh nothing."""
-    import numpy as np  # not where a sweep is only planned
-
-    names = sorted({name for features, _ in rows for name in features})
-    place = {name: number for number, name in enumerate(names)}
-    matrix = np.zeros((len(rows), len(names)))
-    for row, (features, _) in enumerate(rows):
-        for name, value in features.items():
-            matrix[row, place[name]] = value
-    wanted = matrix.T @ np.array([residual for _, residual in rows])
-    penalty = np.diag([COMMON if name == "all" else RIDGE for name in names])
-    solved = np.linalg.solve(matrix.T @ matrix + penalty, wanted)
-    return dict(zip(names, map(float, solved), strict=True))
 
 
 def kept(fingerprint: str, way: str) -> dict[str, float]:

@@ -172,6 +172,15 @@ def _has_cpp_compiler() -> bool:
 
 
 def _generates_code_for(kind: str) -> bool:
+    """Inductor asks the module of a device that a package has added: without the second that importing inductor takes
+    it can be seen that such a module brings nothing, unless somebody has told inductor before.
+    """
+    if (
+        kind == torch._C._get_privateuse1_backend_name()
+        and "torch._inductor.codegen.common" not in sys.modules
+        and not hasattr(getattr(torch, kind, None), "Scheduling")
+    ):
+        return False
     from torch._inductor.codegen import common
 
     common.init_backend_registration()

@@ -114,10 +114,10 @@ def _rosner(count: int, level: float) -> Array:
 
     His are right from 25 values on; of 16 alike they find an outlier in 7.5 % where 5 % are meant.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     left = count - np.arange(count // 3)
-    quantile = t.ppf(1 - level / (2 * left), left - 2)
+    quantile = stdtrit(left - 2, 1 - level / (2 * left))
     rosner = quantile * (left - 1) / np.sqrt((left - 2 + quantile**2) * left)
     rows = max(1000, min(NULL_ROWS, MOST_VALUES // count))
     null = np.random.default_rng(1).normal(size=(rows, count))

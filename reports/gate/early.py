@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.records.pair import Entry
 from reports.gate.judge import MOST_DISTURBED, Terms
-from reports.gate.paired import FEWEST_SHARING, pairs_needed, planned
+from reports.gate.paired import FEWEST_SHARING, chi_squared, pairs_needed, planned
 from reports.gate.plan import START_SECONDS, Plan, learnt
 from suites import units
 
@@ -103,13 +103,11 @@ def _spreads(own: Mapping[str, list[Entry]]) -> dict[str, float]:
     Two pairs tell a single variance only to a factor of ten or more, and its logarithm, which `paired.shared` goes by,
     worse; the middle of all, each over the middle of its chi-squared distribution, no single loud case moves.
     """
-    from scipy.stats import chi2
-
     noises = {case: noise for case, found in own.items() if (noise := learnt(found, fewest=2)) and noise.sd > 0}
     if len(noises) < FEWEST_SHARING:
         return {case: noise.sd for case, noise in noises.items()}
     usual = statistics.median(
-        each.sd**2 * each.pairs / float(chi2.median(each.pairs)) for each in noises.values()
+        each.sd**2 * each.pairs / chi_squared(0.5, each.pairs) for each in noises.values()
     )  # fmt: skip
     return {
         case: math.sqrt((WEIGHT * usual + each.pairs * each.sd**2) / (WEIGHT + each.pairs))

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.gate.statistics import ALPHA, POWER, Difference, upper_p
+from reports.gate.statistics import ALPHA, POWER, Difference, quantile, upper_p
 
 CANDIDATE = 0.05
 """The level of stage 1."""
@@ -110,13 +110,11 @@ def minimum_detectable_confirmed(
         confirm: pairs of stage 2.
         certain: the noise is known, from many pairs.
     """
-    from scipy.stats import chi2
-
     if certain:
         return _smallest(found, confirm, tolerance, cases, [1.0])
     shares = [(place + 0.5) / QUANTILES for place in range(QUANTILES)]
     freedom = found.freedom * TAILS
-    factors = [math.sqrt(freedom / value) for value in chi2.ppf(shares, freedom)]
+    factors = [math.sqrt(freedom / chi_squared(share, freedom)) for share in shares]
     return _smallest(found, confirm, tolerance, cases, factors)
 
 
@@ -155,18 +153,23 @@ SHIFT_ERROR = 1e-7
 
 def _critical(freedom: float, alpha: float) -> float:
     """What a t value has to exceed."""
-    from scipy.stats import t
+    return quantile(1 - alpha, freedom)
 
-    return float(t.ppf(1 - alpha, freedom))
+
+def chi_squared(share: float, freedom: float) -> float:
+    """The quantile of a chi-squared distribution."""
+    from scipy.special import gammaincinv
+
+    return 2 * float(gammaincinv(freedom / 2, share))
 
 
 def _power(shifts: Sequence[float], pairs: int, freedom: float, critical: float) -> list[float]:
     """Of a one-sided t test, for shifts in standard deviations of a pair: from the noncentral t distribution."""
-    from scipy.stats import nct
+    from scipy.special import nctdtr
 
     # beyond 30 the noncentral distribution runs out of digits, and nothing is missed any more
     away = [min(30.0, shift * math.sqrt(pairs)) for shift in shifts]
-    return [float(power) for power in nct.sf(critical, freedom, away)]
+    return [1 - float(nctdtr(freedom, each, critical)) for each in away]
 
 
 def pairs_needed(sd: float, tolerance: float, detect: float, cases: int, most: int = 200) -> int | None:

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+import timeit
 import types
 from pathlib import Path
 
@@ -47,18 +48,21 @@ def truths():
     return [DEFAULTS | given for given in json.loads(os.environ.get("DLHW_SIM", "[{}]"))]
 
 
-def library(torch):
-    """The compiled device: kept in the folder `DLHW_SIM_CACHE`, by all that it depends on."""
+def library(of_torch, folder):
+    """The compiled device: kept in `folder`, by all that it depends on.
+
+    Args:
+        of_torch: the folder of the package.
+    """
     version = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout
-    key = hashlib.sha256("\n".join([SOURCE.read_text(), torch.__version__, version, *FLAGS]).encode()).hexdigest()[:16]
-    folder = Path(os.environ["DLHW_SIM_CACHE"])
+    parts = [SOURCE.read_text(), (of_torch / "version.py").read_text(), version, *FLAGS]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"sim-{key}.so"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             part = folder / f"{target.name}.{os.getpid()}"
-            of_torch = Path(torch.__file__).parent
             headers = [f"-I{of_torch}/include", f"-I{of_torch}/include/torch/csrc/api/include"]
             libraries = [f"-L{of_torch}/lib", "-lc10", "-ltorch_cpu"]
             command = [compiler(), *FLAGS, *headers, str(SOURCE), "-o", str(part), *libraries]
@@ -72,7 +76,7 @@ def register():
     import torch
 
     global _library  # noqa: PLW0603 - as the device itself: one a process
-    path = library(torch)
+    path = library(Path(torch.__file__).parent, Path(os.environ["DLHW_SIM_CACHE"]))
     torch.ops.load_library(path)
     _library = ctypes.CDLL(str(path))
     _library.sim_entry.restype = ctypes.c_char_p
@@ -103,7 +107,7 @@ def quiet_host():
     from bench.machine import host
 
     _library.sim_now.restype = ctypes.c_double
-    time.perf_counter = _library.sim_now
+    time.perf_counter = timeit.default_timer = _library.sim_now
     host.moment = lambda of_cores=None: host.Moment(time.perf_counter(), own_seconds=0.0, own_switches=0)
 
 

@@ -1,19 +1,22 @@
 """Mistakes put into dlhw on purpose, and what a case then seems to take; run where torch has a simulated device."""
 
 import contextlib
+import functools
 import itertools
 import json
 import os
-import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from unittest import mock
 
 import torch
+import torch._dynamo  # each child would import it: a dispatch mode does
 
 from bench.worker import memory
 from bench.worker.events import Events
 from bench.worker.nets import workload
 from bench.worker.nets.measure import Measurer
+from bench.worker.nets.reference import Reference
 from bench.worker.nets.workload import Workload
 from bench.worker.timing import sampling
 from bench.worker.timing.clock import AcceleratorClock
@@ -99,18 +102,12 @@ FAULTS = {
 }  # fmt: skip
 
 
-def measured(case_id, fault):
+def measured(case_id, fault, reference):
     """Median seconds and peak bytes of a case; or why there are none."""
     case = Case.parse(case_id)
-    with (
-        short_windows(),
-        tempfile.TemporaryDirectory() as folder,
-        Path(os.devnull).open("w") as events,
-        FAULTS[fault](),
-    ):
-        found = prepared(case, folder)
+    with short_windows(), Path(os.devnull).open("w") as events, FAULTS[fault]():
         try:
-            record = Measurer(Events(events.fileno()), case, BUDGET, found).run(once=False)
+            record = Measurer(Events(events.fileno()), case, BUDGET, reference).run(once=False)
         except Exception as error:  # noqa: BLE001 - whatever the mistake leads to
             return {"reason": f"{type(error).__name__}: {error}"}
     if record.seconds is None or not record.seconds:
@@ -120,7 +117,14 @@ def measured(case_id, fault):
 
 def in_a_child(case_id, fault):
     """The same in a process of its own: nothing that a mistake leaves behind is there for the next."""
-    return told_by_a_child(lambda: measured(case_id, fault))
+    reference = prepared_in_a_child(case_id)
+    return told_by_a_child(lambda: measured(case_id, fault, reference))
+
+
+@functools.cache
+def prepared_in_a_child(case_id):
+    """No fork is to follow what starts threads."""
+    return Reference(**told_by_a_child(lambda: asdict(prepared(Case.parse(case_id)))))
 
 
 def told_by_a_child(find):

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -10,11 +11,19 @@ from bench.worker.nets import correctness, reference, workload
 from suites.case import Case
 from tests.simulated.device import truths
 
+FOLDER = tempfile.TemporaryDirectory()
 
-def prepared(case, folder):
-    """What the case is checked against."""
-    on_host = replace(case, device="cpu", precision="fp32", memory_format="contiguous", batch_size=case.check_images)
-    return reference.prepare(on_host, Path(folder) / "reference")
+
+def prepared(case):
+    """What the case is checked against, as cases of the same net and mode are: made once, for forked children too."""
+    return _prepared(
+        replace(case, device="cpu", precision="fp32", memory_format="contiguous", batch_size=case.check_images)
+    )
+
+
+@cache
+def _prepared(on_host):
+    return reference.prepare(on_host, Path(FOLDER.name) / on_host.id)
 
 
 def predicted(case_id, batch=None):
@@ -24,8 +33,7 @@ def predicted(case_id, batch=None):
     index = torch.device(case.device).index
     torch.accelerator.set_device_index(index)
     workload.set_precision(case.precision)
-    with tempfile.TemporaryDirectory() as folder:
-        tensors = correctness.load(prepared(case, folder).path)
+    tensors = correctness.load(prepared(case).path)
     torch.accelerator.reset_peak_memory_stats(index)
     work = workload.workload(case, tensors)
     with work.context():

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from unittest import mock
@@ -18,7 +17,6 @@ from bench.worker.outcomes import outcome_of
 from bench.worker.timing.clock import AcceleratorClock
 from suites.case import Case
 from tests.simulated import faults
-from tests.simulated.predict import prepared
 
 DEVICE = "sim:0"
 MEMORY_BYTES = 2**28
@@ -50,6 +48,13 @@ def layouts_are_left():
     return mock.patch.object(building, "laid_out", lambda tensor, memory_format: tensor)
 
 
+@contextlib.contextmanager
+def no_synchronising():
+    """No product lasts then on a host whose time is the device's: the search for one is to end with a small one."""
+    with faults.no_synchronising(), mock.patch.object(selftest, "LARGEST_PRODUCT", 256):
+        yield
+
+
 def another_error():
     def empty(*sizes, **options):
         raise RuntimeError("the driver has given up")
@@ -58,7 +63,7 @@ def another_error():
 
 
 FAULTS = {
-    "none": contextlib.nullcontext, "no synchronising": faults.no_synchronising,
+    "none": contextlib.nullcontext, "no synchronising": no_synchronising,
     "an event read too early": faults.an_event_read_too_early, "a clock that is 5 % off": a_slow_clock,
     "the peak is not reset": faults.the_peak_is_not_reset, "a byte too many": a_byte_too_many,
     "TF32 left on": faults.tf32_left_on, "bf16 is computed in fp32": a_label_that_is_not_true,
@@ -74,12 +79,11 @@ CHECKS = {
 
 def found():
     """Fault -> name of each check -> verdict and text; each in a process of its own, that nothing is left behind."""
-    with tempfile.TemporaryDirectory() as folder:
-        reference = faults.told_by_a_child(lambda: asdict(prepared(CASE, folder)))
-        return {
-            fault: faults.told_by_a_child(lambda fault=fault: lines(fault, CHECKS.get(fault, ()), reference))
-            for fault in FAULTS
-        }
+    reference = asdict(faults.prepared_in_a_child(CASE.id))
+    return {
+        fault: faults.told_by_a_child(lambda fault=fault: lines(fault, CHECKS.get(fault, ()), reference))
+        for fault in FAULTS
+    }
 
 
 def lines(fault, wanted, reference):

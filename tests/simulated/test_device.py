@@ -118,7 +118,7 @@ print(json.dumps(facts))
 
 @pytest.fixture(scope="module")
 def facts(simulator):
-    return simulator.facts(FACTS, FIRST, SECOND, FAR, name="device")
+    return simulator.measured(FACTS, FIRST, SECOND, FAR, name="device")
 
 
 def test_training_is_the_cpus_bit_for_bit(facts):

@@ -40,8 +40,8 @@ def driver(simulator, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(simulator, driver):
-    """Case -> what the sensors say of it."""
+def told(simulator, driver, begun):
+    """Case -> what the sensors say of it; in virtual time, whatever `begun` does beside."""
     variables = driver("told")
     return simulator.facts(CODE, SLOW, SLOW, THROTTLED, name="energy", variables=variables, clock="virtual")
 
@@ -114,16 +114,30 @@ measure = {{ energy_seconds = 5.5 }}
 
 
 @pytest.fixture(scope="module")
-def run(simulator, driver, tmp_path_factory):
-    """What `dlhw run` found of a net on a device that slows down in the middle of the energy window."""
+def begun(simulator, driver, tmp_path_factory):
+    """`dlhw run` of a net on a device that slows down in the middle of the energy window, and its folder.
+
+    It watches for ten seconds by a clock on the wall: begun before the other tests here, awaited after them.
+    """
     folder = tmp_path_factory.mktemp("run")
     (folder / "suite.toml").write_text(BUDGET + SUITE)
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "dlhw", "run", "--suite", "suite.toml", "--benchmark-json=results.json"],
-        cwd=folder, env=simulator.environment(NET) | driver("run"), text=True, capture_output=True, timeout=300,
-        stdin=subprocess.DEVNULL, check=False,
+        cwd=folder, env=simulator.environment(NET) | driver("run"), text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    yield folder, process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def run(begun):
+    """What `dlhw run` found."""
+    folder, process = begun
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
     (record,) = frames.results(folder / "results.json").records
     (row,) = frames.tabulate([frames.results(folder / "results.json")]).to_dict("records")
     return record, row

@@ -19,7 +19,7 @@ print(json.dumps([found, predicted({CASE!r}), predicted({TF32!r})]))
 @pytest.fixture(scope="module")
 def told(simulator):
     """What the case seems to take with each mistake, and what it takes."""
-    return simulator.facts(CODE, *DEVICES, name="faults", clock="virtual")
+    return simulator.measured(CODE, *DEVICES, name="faults", clock="virtual")
 
 
 def wrong(found, truth):

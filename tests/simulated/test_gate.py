@@ -67,7 +67,8 @@ def gated(simulator):
         arguments = ["--base", "HEAD", "--suite", "gate.toml", "--pairs", "3", "--seed", "1", "--json", "gate.json"]
         done = subprocess.run(
             [sys.executable, "-P", "-c", COMMAND, "gate", *arguments], cwd=folder, text=True, capture_output=True,
-            env=simulator.environment(TRUTH, TRUTH), timeout=600, stdin=subprocess.DEVNULL, check=False,
+            env=simulator.environment(TRUTH, TRUTH, clock="virtual"), timeout=600, stdin=subprocess.DEVNULL,
+            check=False,
         )  # fmt: skip
         assert (folder / "gate.json").exists(), done.stderr
         return [done.returncode, done.stderr, json.loads((folder / "gate.json").read_text())]

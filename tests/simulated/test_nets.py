@@ -70,7 +70,7 @@ def formula(simulator):
 
     As a device counts that computes nothing: it knows the operators' shapes, and no dlhw.
     """
-    told = simulator.facts(FORMULA, TRUTH | {"hollow": 1}, name="launched", clock="virtual")
+    told = simulator.measured(FORMULA, TRUTH | {"hollow": 1}, name="launched", clock="virtual")
     return {
         net: {
             "compute": sum(flops for _, flops, _, _ in operators) / TRUTH["fp32"],

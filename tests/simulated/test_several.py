@@ -60,7 +60,7 @@ def each(simulator):
     of the devices, of which torch knows no properties, and the last of which has no memory.
     """
     devices = ({"fp32": 1e9, "broken": "bare"}, {"fp32": 2e9, "memory": 2**29}, {"fp32": 5e8}, {"broken": "allocate"})
-    return simulator.facts(EACH, *devices, name="each")
+    return simulator.measured(EACH, *devices, name="each")
 
 
 def test_a_device_that_torch_cannot_describe_is_there(each):

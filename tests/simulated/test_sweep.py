@@ -70,7 +70,7 @@ def swept(simulator):
 def predicted(simulator):
     """What the device itself counts in one step of each case; and of larger batches."""
     wanted = [(case,) for case in (*LENETS, *RESNETS)] + [(name(), 16), (name(), 32)]
-    found = simulator.facts(f"WANTED = {wanted!r}\n{PREDICTED}", SLOW, name="predicted")
+    found = simulator.measured(f"WANTED = {wanted!r}\n{PREDICTED}", SLOW, name="predicted")
     return dict(zip([case for case, *_ in wanted[:-2]] + [16, 32], found, strict=True))
 
 

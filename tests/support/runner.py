@@ -42,6 +42,8 @@ class Runner:
             "pytest",
             "-p",
             "no:cacheprovider",
+            "-p",
+            "no:hypothesispytest",  # of these tests' environment, not dlhw's: half a second to import
             str(ROOT / "bench"),
             *chosen,
             *map(str, arguments),

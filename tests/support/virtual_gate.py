@@ -113,7 +113,7 @@ class VirtualWorker:
 
     def __init__(self, *, root, **_):
         self.root = root
-        self.own, self.offsets = 0.0, {}
+        self.own, self.known = 0.0, {}
 
     def __enter__(self):
         return self
@@ -135,7 +135,7 @@ class VirtualWorker:
             self.case = request["load"]
             self._step(1)
             return {
-                "outcome": None, "source": str(Path(self.root) / "suites" / "architectures" / "lenet.py"),
+                "outcome": None, "source": self.source,
                 "step_seconds": self.step_seconds, "compile_seconds": None, "cpu_seconds": self.own,
             }  # fmt: skip
         seconds = [self._step(1 + request["slower"]) for _ in range(request["slice"])]
@@ -147,17 +147,22 @@ class VirtualWorker:
         return seconds
 
     @functools.cached_property
+    def source(self):
+        return str(Path(self.root) / "suites" / "architectures" / "lenet.py")
+
+    @functools.cached_property
     def place(self):
         return 1 if self.root.name == "head" else 0
 
     @property
     def step_seconds(self):
         """With the luck of this process in this case."""
-        if self.case not in self.offsets:
+        if self.case not in self.known:
             noise, coin = self.machine.noise, self.machine.random
             offset = coin.gauss(0, noise.launches) + (noise.first if self.first else 0.0)
-            self.offsets[self.case] = math.exp(offset) * (1 + (noise.odd_by if coin.random() < noise.odd else 0.0))
-        return self.machine.slower(self.place) * self.offsets[self.case]
+            odd = 1 + (noise.odd_by if coin.random() < noise.odd else 0.0)
+            self.known[self.case] = self.machine.slower(self.place) * (math.exp(offset) * odd)
+        return self.known[self.case]
 
 
 class VirtualLauncher:

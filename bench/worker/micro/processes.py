@@ -8,10 +8,7 @@ does one whose parent dies.
 import contextlib
 import json
 import os
-import re
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -226,37 +223,36 @@ def scaling(order: Order) -> Elsewhere:
 
 
 def _torchrun(order: Order, folder: Path, budget: Budget, limit_seconds: float) -> dict[str, Any]:
-    """What rank 0 answers.
+    """What rank 0 answers. torchrun runs in this process, which has imported torch already.
 
     Raises:
         RuntimeError: a rank died; the text says which, and of what.
     """
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
     request = {"case": order.case.to_json(), "budget": budget.model_dump(), "limit_seconds": limit_seconds}
     (folder / "request.json").write_text(json.dumps(request))
-    command = [
-        sys.executable, "-P", "-m", "torch.distributed.run", "--nnodes=1", f"--nproc-per-node={order.case.size[0]}",
-        "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", "--max-restarts=0",
-        "-m", "bench.worker.micro.rank", str(folder),
+    arguments = [
+        "--nnodes=1", f"--nproc-per-node={order.case.size[0]}", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0",
+        "--local-addr=127.0.0.1", "--max-restarts=0", "-m", "bench.worker.micro.rank", str(folder),
     ]  # fmt: skip
-    variables = {name: value for name, value in os.environ.items() if name not in BINDING}
-    variables["OMP_NUM_THREADS"] = str(order.case.threads)
-    variables["PYTHONSAFEPATH"] = "1"  # a package `bench` in the person's own folder is not the ranks'
+    for name in BINDING:
+        os.environ.pop(name, None)
+    os.environ["OMP_NUM_THREADS"] = str(order.case.threads)
+    os.environ["PYTHONSAFEPATH"] = "1"  # a package `bench` in the person's own folder is not the ranks'
     with host.all_cores():
-        ended = subprocess.run(command, env=variables, stderr=subprocess.PIPE, text=True, check=False)
-    answer = folder / "answer.json"
-    if ended.returncode or not answer.exists():
-        print(ended.stderr, file=sys.stderr)
-        raise RuntimeError(_why(ended.stderr, ended.returncode))
-    return dict(json.loads(answer.read_text()))
+        try:
+            run.run(run.parse_args(arguments))
+        except ChildFailedError as error:
+            raise RuntimeError(_why(error)) from error
+    return dict(json.loads((folder / "answer.json").read_text()))
 
 
-def _why(output: str, code: int) -> str:
+def _why(error: Any) -> str:
     """torchrun's report of the first rank that failed, in a line."""
-    first = output.rpartition("Root Cause")[2]
-    rank, status = (re.search(rf"{word}\s*:\s*(-?\d+)", first) for word in ("rank", "exitcode"))
-    if rank is None or status is None:
-        return f"torchrun ended with code {code}"
-    return f"rank {rank[1]} {_ending(int(status[1]))}, and torchrun ended the others"
+    rank, failure = error.get_first_failure()
+    return f"rank {rank} {_ending(failure.exitcode)}, and torchrun ended the others"
 
 
 def answer_of(measured: Measured, disturbance: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from torch import distributed
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from bench.controller.launcher import Launcher
 from bench.controller.process import Worker
@@ -146,8 +147,7 @@ def test_a_killed_rank_of_torchrun_is_named(worker):
     thread.start()
 
     def ranks():
-        found = [pid for pid in descendants(template(worker)) if "bench.worker.micro.rank" in command(pid)]
-        return [pid for pid in found if "torch.distributed.run" not in command(pid)]
+        return [pid for pid in descendants(template(worker)) if "bench.worker.micro.rank" in command(pid)]
 
     try:
         wait_for(lambda: len(ranks()) == 2, "ranks")
@@ -164,29 +164,20 @@ def test_a_killed_rank_of_torchrun_is_named(worker):
     wait_for(lambda: not children(template(worker)), "end of torchrun")
 
 
-REPORT = """
-E1124 failed (exitcode: -9) local_rank: 1 (pid: 2)
-------------------------------------------------------------
-Root Cause (first observed failure):
-[0]:
-  time      : 2026-11-24_13:27:00
-  host      : box
-  rank      : 1 (local_rank: 1)
-  exitcode  : {code} (pid: 6442)
-  error_file: <N/A>
-"""
-
-
 @pytest.mark.parametrize(
-    ("output", "reason"),
+    ("code", "reason"),
     [
-        (REPORT.format(code=-11), "rank 1 was killed by SIGSEGV, and torchrun ended the others"),
-        (REPORT.format(code=3), "rank 1 ended with code 3, and torchrun ended the others"),
-        ("something else", "torchrun ended with code 7"),
+        (-11, "rank 1 was killed by SIGSEGV, and torchrun ended the others"),
+        (3, "rank 1 ended with code 3, and torchrun ended the others"),
     ],
 )
-def test_torchruns_report_becomes_a_line(output, reason):
-    assert processes._why(output, 7) == reason
+def test_torchruns_report_becomes_a_line(code, reason):
+    failures = {
+        rank: ProcessFailure(local_rank=rank, pid=rank, exitcode=code if rank == 1 else -15, error_file="<N/A>")
+        for rank in (1, 2)
+    }
+    failures[2].timestamp = failures[1].timestamp + 1
+    assert processes._why(ChildFailedError("rank", failures)) == reason
 
 
 class Clock:
