@@ -47,8 +47,8 @@ WARM_UP_SECONDS, STEPS_BESIDE = 0.1, 3
 """Steps of the check and of the warm-up, as long as warm-up needs for a fast one."""
 COMPILE_SECONDS, COMPILER_SECONDS = 5.0, 10.0
 """Of a small net; and once, to warm the compiler's cache."""
-RIDGE, COMMON = 1.0, 0.02
-"""What a correction costs: as much as half a launch that disagrees with it; one that all cases share next to nothing,
+RIDGE, COMMON = 0.1, 0.002
+"""What a correction costs: as much as a tenth of a launch that disagrees with it; one that all cases share still less,
 for another machine is slower in what it has not measured yet, too."""
 USUAL_SAMPLES = 10
 """Until the median is known to a few percent, of steps that take some ten milliseconds."""

@@ -101,6 +101,13 @@ def _run_some(net: nn.Module, case: Case) -> None:
         inputs.make(case, case.batch_size, SEED)[0].into(net)
 
 
+def cast(net: nn.Module, dtype: torch.dtype) -> None:
+    """As `net.to(dtype)`, which refuses a net of fake tensors."""
+    for tensor in (*net.parameters(), *net.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype)
+
+
 def lay_out(net: nn.Module, memory_format: str) -> str:
     """Put weights of four and five dimensions into `memory_format`; what has to be said of it.
 

@@ -31,7 +31,7 @@ RELABELLINGS = frozenset({"_unsafe_view", "lift_fresh"})
 """Views, though their schemas do not say so."""
 
 NOT_COUNTED = "not counted: "
-VERSION = 1
+VERSION = 2
 """Of what is counted: two sides of a gate that do not count alike are not held together."""
 
 
@@ -174,7 +174,8 @@ def _net_and_inputs(case: "Case", *, values: bool) -> "tuple[nn.Module, Inputs]"
     made = inputs.make(case, case.batch_size, building.SEED)[0] if values else None
     given = made or inputs.sizes(case, "cpu" if on_cpu else "meta")
     dtype = workload.cast_dtype(case.precision)
-    net = net.to(dtype).train(case.mode == "training")
+    net.train(case.mode == "training")
+    building.cast(net, dtype)
     building.lay_out(net, case.memory_format)
     return net, given.map(lambda tensor: _placed(tensor, dtype, case.memory_format))
 

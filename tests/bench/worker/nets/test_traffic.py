@@ -7,6 +7,7 @@ import pytest
 
 from bench.records.record import COUNTED, Counts, Traffic
 from bench.worker.nets import correctness
+from bench.worker.nets import traffic as module
 from bench.worker.nets.reference import prepare
 from bench.worker.nets.traffic import OperatorCounter, by_size, step_counts
 from bench.worker.nets.workload import workload
@@ -103,6 +104,15 @@ def test_a_net_that_needs_values_is_counted_with_real_ones(traffic):
     comparison = INPUT + 4 + 4 + 1  # the sum, and whether it is above 0
     assert found.operator_bytes in (plain.operator_bytes + comparison + 1, comparison + 1)
     assert found.operators >= 3
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "amp_bf16", "amp_fp16"])
+def test_without_values_all_is_counted_that_real_ones_show(precision, memory_format, mode):
+    """A real step of a large batch takes seconds, and its memory."""
+    case = replace(LENET, precision=precision, memory_format=memory_format, mode=mode)
+    assert module._counted(case, values=False) == module._counted(case, values=True)
 
 
 def test_a_net_that_runs_nowhere_has_no_figure_but_a_reason(case):
