@@ -43,16 +43,32 @@ COMPONENTS = (
 )
 """Of a net over its batches; of nets that do similar work; of those of one family; a net's own; a net's in one memory
 format."""
+COMPILED = Component(0.12, {"mode": 1.4, "precision": 1.2, "layout": 1.4, "batch": 1.5, "work": 1.0})
+"""What a compile mode makes of a step, beside that: chosen on 351 cases, 98 of them compiled (docs/prediction.md)."""
+KEPT = 0.9
+"""So much of what is known of eager steps holds of compiled ones."""
 
 
 def covariance(first: Sequence[Facts], second: Sequence[Facts]) -> Array:
     """(first, second): of what the mean leaves over of the logarithm of their times."""
     apart = _apart(first, second)
-    total = np.zeros((len(first), len(second)))
-    for part in COMPONENTS:
-        exponent = sum(apart[name] / length**2 for name, length in part.lengths.items()) + apart["setting"]
-        total += part.variance * np.exp(-exponent)
-    return total
+    eager = sum(_reach(part, apart) for part in COMPONENTS) * (1 - (1 - KEPT) * apart["compile"])
+    compiled = np.outer(_compiled(first), _compiled(second)) * (1 - apart["compile"])
+    return np.asarray((eager + compiled * _reach(COMPILED, apart)) * np.exp(-apart["threads"]))
+
+
+def variance(facts: Sequence[Facts]) -> Array:
+    """The diagonal of their covariance."""
+    return sum(part.variance for part in COMPONENTS) + COMPILED.variance * _compiled(facts)
+
+
+def _reach(part: Component, apart: Mapping[str, Array]) -> Array:
+    exponent = sum(apart[name] / length**2 for name, length in part.lengths.items())
+    return np.asarray(part.variance * np.exp(-exponent))
+
+
+def _compiled(facts: Sequence[Facts]) -> Array:
+    return np.array([each.case.compiles for each in facts], dtype=float)
 
 
 def _apart(first: Sequence[Facts], second: Sequence[Facts]) -> dict[str, Array]:
@@ -63,7 +79,8 @@ def _apart(first: Sequence[Facts], second: Sequence[Facts]) -> dict[str, Array]:
         "mode": lambda facts: facts.case.mode,
         "precision": lambda facts: facts.case.precision,
         "layout": lambda facts: facts.case.memory_format,
-        "setting": lambda facts: (facts.case.compile_mode, facts.case.threads),
+        "compile": lambda facts: facts.case.compile_mode,
+        "threads": lambda facts: facts.case.threads,
     }
     found = {name: _differ(list(map(of, first)), list(map(of, second))) for name, of in names.items()}
     for name, of in (("batch", _batch), ("work", _work)):
@@ -109,17 +126,17 @@ class Solution:
     factor: tuple[Array, bool]
     weights: Array
 
-    def predict(self, amounts: Array, shared: Array) -> tuple[Array, Array]:
+    def predict(self, amounts: Array, shared: Array, own: Array) -> tuple[Array, Array]:
         """(logarithm of the median's seconds, its standard deviation), a measurement's own noise included.
 
         Args:
             amounts: (wanted, terms) of `mean`.
             shared: (wanted, measured) covariances.
+            own: (wanted) variances.
         """
         centre = mean.log_seconds(amounts, self.rates) + self.offset + shared @ self.weights
-        own = sum(part.variance for part in COMPONENTS) + NOISE
         explained = np.einsum("ij,ji->i", shared, cho_solve(self.factor, shared.T))
-        return centre, np.sqrt(np.maximum(own - explained, NOISE))
+        return centre, np.sqrt(np.maximum(own + NOISE - explained, NOISE))
 
 
 def solve(
@@ -142,7 +159,7 @@ class Model:
 
     def predict(self, wanted: Sequence[Facts]) -> tuple[Array, Array]:
         """As `Solution.predict`."""
-        return self.solution.predict(mean.terms(wanted), covariance(wanted, self.known))
+        return self.solution.predict(mean.terms(wanted), covariance(wanted, self.known), variance(wanted))
 
 
 def fit(
@@ -170,10 +187,10 @@ def without_own_fold(
     Args:
         folds: numbers of cases.
     """
-    amounts, shared = mean.terms(known), covariance(known, known)
+    amounts, shared, own = mean.terms(known), covariance(known, known), variance(known)
     centre, spread = np.zeros(len(known)), np.zeros(len(known))
     for fold in map(np.asarray, folds):
         kept = np.setdiff1d(np.arange(len(known)), fold)
         found = solve(amounts[kept], shared[np.ix_(kept, kept)], seconds[kept], variances[kept], ceilings)
-        centre[fold], spread[fold] = found.predict(amounts[fold], shared[np.ix_(fold, kept)])
+        centre[fold], spread[fold] = found.predict(amounts[fold], shared[np.ix_(fold, kept)], own[fold])
     return centre, spread
