@@ -7,10 +7,10 @@ from suites.cases import AnyCase
 
 
 def spread(cases: Iterable[AnyCase]) -> list[AnyCase]:
-    """Each net's cases, in each mode and precision, spread evenly over the run; among themselves in their order.
+    """Each net's cases, on each device, in each mode and precision, spread evenly over the run.
 
-    A loud minute is then no single net's; and what the rest will take is known early, for it has been seen of each.
-    Micro-benchmarks are spread by their operation and device.
+    Among themselves they stay in their order. A loud minute is then no single net's; and what the rest will take is known early, for it has been seen of each.
+    Micro-benchmarks are spread by their device and operation.
     """
     groups: dict[tuple[str, ...], list[AnyCase]] = {}
     for case in cases:
@@ -23,5 +23,5 @@ def spread(cases: Iterable[AnyCase]) -> list[AnyCase]:
 
 def _group(case: AnyCase) -> tuple[str, ...]:
     if isinstance(case, Case):
-        return case.architecture, case.mode, case.precision
-    return case.operation, case.device
+        return case.device, case.architecture, case.mode, case.precision
+    return case.device, case.operation

@@ -168,7 +168,7 @@ class VirtualWorker:
 class VirtualLauncher:
     """As `bench.controller.launcher.Launcher`: describes a machine, and has a reference for each case."""
 
-    def __init__(self, worker, *, keep):
+    def __init__(self, worker):
         self._worker = worker
 
     def describe(self, architectures):
