@@ -9,8 +9,8 @@ from suites.cases import AnyCase
 def spread(cases: Iterable[AnyCase]) -> list[AnyCase]:
     """Each net's cases, on each device, in each mode and precision, spread evenly over the run.
 
-    Among themselves they stay in their order. A loud minute is then no single net's; and what the rest will take is known
-    early, for it has been seen of each. Micro-benchmarks are spread by their device and operation.
+    Among themselves they stay in their order. A loud minute is then no single net's; and what the rest will take is
+    known early, for it has been seen of each. Micro-benchmarks are spread by their device and operation.
     """
     groups: dict[tuple[str, ...], list[AnyCase]] = {}
     for case in cases:
