@@ -34,15 +34,18 @@ class Launcher:
         worker: serves all requests.
         fresh: a worker that does not fork; measures the cases that want several launches. None: `worker` does.
         data_root: a folder with data sets, where one was given.
+        keep: every reference, for all are used at once; else those of other nets go where the disk gets full.
         instructions: count them by callgrind where the processor cannot be asked.
     """
 
     def __init__(
-        self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None, *, instructions: bool = False
-    ) -> None:
+        self, worker: Worker, fresh: Worker | None = None, data_root: Path | None = None, *, keep: bool = False,
+        instructions: bool = False,
+    ) -> None:  # fmt: skip
         self._worker = worker
         self._fresh = fresh or worker
         self._data_root = data_root
+        self._keep = keep
         self._instructions = instructions
         self._operations: frozenset[str] = frozenset()
         self._cores = os.cpu_count() or 1
@@ -229,7 +232,8 @@ class Launcher:
         key = (case.architecture, case.input_shape, case.signature, case.mode, images)
         known = self._prepared.pop(key, None)
         if known is None or not (isinstance(known, Outcome) or Path(known["path"]).exists()):
-            self._make_room(case.architecture)
+            if not self._keep:
+                self._make_room(case.architecture)
             path = self._worker.scratch / f"{next(self._numbers)}.pt"
             signature: dict[str, Any] = {"signature": told} if (told := case.signature.to_json()) else {}
             reply = self._worker.request(

@@ -84,7 +84,7 @@ class PairedSession:
             self._closing.enter_context(Worker(python=side.python, root=side.root, folder=side.folder))
             for side in self.sides
         ]
-        self._launchers = tuple(Launcher(worker) for worker in workers)
+        self._launchers = tuple(Launcher(worker, keep=True) for worker in workers)
         with ThreadPoolExecutor(2) as pool:
             asked = [
                 pool.submit(_describe, side, launcher, names)

@@ -53,13 +53,13 @@ def covariance(first: Sequence[Facts], second: Sequence[Facts]) -> Array:
     """(first, second): of what the mean leaves over of the logarithm of their times."""
     apart = _apart(first, second)
     eager = sum(_reach(part, apart) for part in COMPONENTS) * (1 - (1 - KEPT) * apart["compile"])
-    compiled = np.outer(_compiled(first), _compiled(second)) * (1 - apart["compile"])
+    compiled = np.outer(_not_eager(first), _not_eager(second)) * (1 - apart["compile"])
     return np.asarray((eager + compiled * _reach(COMPILED, apart)) * np.exp(-apart["threads"]))
 
 
 def variance(facts: Sequence[Facts]) -> Array:
     """The diagonal of their covariance."""
-    return sum(part.variance for part in COMPONENTS) + COMPILED.variance * _compiled(facts)
+    return sum(part.variance for part in COMPONENTS) + COMPILED.variance * _not_eager(facts)
 
 
 def _reach(part: Component, apart: Mapping[str, Array]) -> Array:
@@ -67,8 +67,9 @@ def _reach(part: Component, apart: Mapping[str, Array]) -> Array:
     return np.asarray(part.variance * np.exp(-exponent))
 
 
-def _compiled(facts: Sequence[Facts]) -> Array:
-    return np.array([each.case.compiles for each in facts], dtype=float)
+def _not_eager(facts: Sequence[Facts]) -> Array:
+    """1 of what is compiled, and of what a graph replays: either can be far from its eager step."""
+    return np.array([each.case.compile_mode != "eager" for each in facts], dtype=float)
 
 
 def _apart(first: Sequence[Facts], second: Sequence[Facts]) -> dict[str, Array]:

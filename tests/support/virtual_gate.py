@@ -168,7 +168,8 @@ class VirtualWorker:
 class VirtualLauncher:
     """As `bench.controller.launcher.Launcher`: describes a machine, and has a reference for each case."""
 
-    def __init__(self, worker):
+    def __init__(self, worker, *, keep):
+        assert keep, "the gate has all references in use"
         self._worker = worker
 
     def describe(self, architectures):

@@ -61,6 +61,14 @@ def test_of_a_disk_more_than_half_full_of_them_the_net_used_longest_ago_goes(wor
     assert worker.asked[-1] == "nin"
 
 
+def test_all_stay_where_all_are_in_use(worker):
+    """The gate measures its cases by turns."""
+    nets = ("lenet", "nin", "vgg11", "alexnet", "resnet18")
+    ask(Launcher(worker, keep=True), *nets, *nets)
+    assert worker.asked == list(nets)
+    assert len(list(worker.scratch.iterdir())) == 10
+
+
 def test_a_nets_own_references_stay(worker):
     """Those of its other modes are wanted next."""
     launcher = Launcher(worker)

@@ -252,6 +252,25 @@ def test_the_process_is_scikit_learns():
     np.testing.assert_allclose(spread, np.sqrt(sd**2 + model.NOISE), rtol=1e-6)
 
 
+def test_compiled_and_replayed_steps_have_a_variance_of_their_own():
+    """A graph can be ten times as fast as the eager step: to know that one is not to know the graph."""
+    modes = ("eager", "default", "max-autotune", "cuda-graph")
+    facts = [
+        Facts(replace(WANTED, compile_mode=mode, batch_size=size), StepWork(1e9 * size, 1e8, 1e7, 70, 1e7))
+        for mode in modes
+        for size in (1, 64)
+    ]
+    shared = model.covariance(facts, facts)
+    np.testing.assert_allclose(np.diag(shared), model.variance(facts), rtol=1e-12)
+    assert np.linalg.eigvalsh(shared).min() > 0
+    eager, *others = (shared[place, place] for place in range(0, 8, 2))
+    assert others == pytest.approx([eager + model.COMPILED.variance] * 3)
+    twins = [shared[0, place] for place in range(2, 8, 2)]
+    assert twins == pytest.approx([model.KEPT * eager] * 3)
+    _, spread = model.fit(facts[:2], [1.0, 2.0]).predict(facts[2:])
+    assert spread.min() ** 2 > model.COMPILED.variance
+
+
 FACTS = [Facts(Case.from_json(record.case), KnownWork([record]).of(Case.from_json(record.case))) for record in NETS]
 COSTS = {record.id: record.cost["total"] for record in NETS}
 
