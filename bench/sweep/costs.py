@@ -116,7 +116,7 @@ class Costs:
         """Take down what a launch of `case` took, and how long its steps were."""
         self._learn(case, budget, record)
         self._slowness = statistics.median((1.0, *self._around[-RECENT:]))
-        both = [seconds / self.known[name] for name, seconds in self._latest.items() if name in self.known]
+        both = [self._latest[name] / seconds for name, seconds in self.known.items() if name in self._latest]
         self._since = statistics.median(both) if len(both) > 2 else 1.0
 
     def _learn(self, case: AnyCase, budget: Budget, record: Record) -> None:

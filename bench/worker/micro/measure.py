@@ -68,7 +68,7 @@ class MicroMeasurer:
             with torch.inference_mode(case.operation in INFERENCE), no_garbage_collection(), phase("sampling"):
                 before = host.moment()
                 measured = prepared.measure(case.device, self._budget, self._left_seconds())
-                disturbance = measured.disturbance or host.between(before, host.moment())
+                disturbance = host.between(before, host.moment())
         if problem := settings.belied(case.precision):
             return self._record(outcome=Outcome(Status.FAILED, problem))
         return self._record(

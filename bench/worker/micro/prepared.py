@@ -76,18 +76,13 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class Measured:
-    """Samples, and what their time means.
-
-    Attributes:
-        disturbance: of the process that measured; None where that was this one.
-    """
+    """Samples, and what their time means."""
 
     samples: Samples
     metric: str
     amount: float
     clock_name: str
     details: Mapping[str, Any] = field(default_factory=dict)
-    disturbance: Mapping[str, float | None] | None = None
 
 
 def dtype_of(case: Micro) -> torch.dtype:

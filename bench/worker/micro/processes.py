@@ -1,37 +1,39 @@
 """Several processes at once: adding up gradients, and training side by side.
 
-On CPUs by gloo over the loopback interface, on accelerators by their own library (NCCL on NVIDIA's). Rank 0 measures;
-it tells the others beforehand how many steps come, so that they do as many. A rank that dies ends its case at once, as
-does one whose parent dies.
+On CPUs by gloo over the loopback interface, on accelerators by their own library (NCCL on NVIDIA's). The measuring
+process is rank 0, and forks the others before it has touched a device; it tells them beforehand how many steps come,
+so that they do as many. A rank that dies ends its case at once, as does one whose parent dies.
 """
 
 import contextlib
-import json
 import os
 import signal
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.distributed import FileStore  # type: ignore[attr-defined]
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from bench.machine import host
 from bench.machine.host import end_with_parent
-from bench.worker.micro.prepared import Elsewhere, Measured, Order, Prepared
+from bench.worker.micro.prepared import SEED, Elsewhere, Measured, Order, Prepared
+from bench.worker.nets import workload
 from bench.worker.nets.correctness import Unsuitable
 from bench.worker.timing.clock import Clock, Step, clock_for
-from bench.worker.timing.sampling import Samples, WarmUp
+from suites.architectures import ARCHITECTURES, build
 from suites.case import Budget
+from suites.micro import Micro
 
 SILENCE_LIMIT = timedelta(seconds=60)
-BINDING = frozenset({"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"})
-"""Bind the first thread of every process to the first place: all ranks to one core."""
 
 
 class Followed:
@@ -66,33 +68,89 @@ def all_reduce(order: Order) -> Elsewhere:
     processes, octets = order.case.size
     if processes < 2:
         raise Unsuitable("one process has no other to add up with")
-    backend_of(order.case.device.partition(":")[0])
-    rank, others = _fork_ranks(order, processes)
-    device = device_of_rank(order.case.device, rank)
-    meeting = _rendezvous(order)
-    join_group(device, FileStore(str(meeting), processes), rank, processes)
-    distributed.barrier()
-    meeting.unlink(missing_ok=True)  # all have met; a case that is killed leaves no file
-    values = torch.zeros(max(1, octets // 4), device=device)  # any other sum would grow past all bounds
+    ranks = _Ranks(order)
+    count = max(1, octets // 4)
+    values = torch.zeros(count, device=ranks.device)  # any other sum would grow past all bounds
+    moved = count * 4 * 2 * (processes - 1) / processes
+    return ranks.take(lambda: lambda: distributed.all_reduce(values), "bytes_per_second", moved)
+
+
+def scaling(order: Order) -> Elsewhere:
+    """Data-parallel training of a net, DistributedDataParallel: so many processes, each with as many images.
+
+    One process has nobody to add up with, and needs no library for it.
+
+    Raises:
+        Unsuitable: torch has no library that adds up the gradients of such devices.
+    """
+    processes, images = order.case.size
+    ranks = _Ranks(order)
+    return ranks.take(
+        lambda: training_step(order.case, ranks.rank, ranks.device), "images_per_second", processes * images
+    )
+
+
+def training_step(case: Micro, rank: int, device: str) -> Step:
+    """Forward, loss, backward, gradients averaged over all ranks, SGD; every rank has images of its own."""
+    torch.manual_seed(SEED)
+    net: nn.Module = build(case.variant).to(device).train()
+    call = DistributedDataParallel(net) if case.processes > 1 else net
+    generator = torch.Generator().manual_seed(SEED + rank)
+    images = torch.randn(case.size[1], *ARCHITECTURES[case.variant].input_shape, generator=generator).to(device)
+    labels = torch.randint(10, (case.size[1],), generator=generator).to(device)
+    optimizer = torch.optim.SGD(net.parameters(), lr=workload.LEARNING_RATE)
 
     def step() -> None:
-        distributed.all_reduce(values)
+        optimizer.zero_grad(set_to_none=True)
+        functional.cross_entropy(call(images), labels).backward()
+        optimizer.step()
 
-    if rank > 0:
-        follow(step)
-    order.closing.callback(distributed.destroy_process_group)
-    moved = values.numel() * 4 * 2 * (processes - 1) / processes
-    prepared = Prepared(step, "bytes_per_second", moved, Followed(clock_for(device), tell))
+    return step
 
-    def measure(device: str, budget: Budget, limit_seconds: float) -> Measured:
-        with _death_named(others):
-            return prepared.measure(device, budget, limit_seconds)
 
-    def once() -> None:
-        tell(1)
-        step()
+class _Ranks:
+    """A group of processes, of which this one is a member.
 
-    return Elsewhere(once, measure)
+    Attributes:
+        rank: this process's.
+        device: its own.
+
+    Raises:
+        Unsuitable: torch has no library for such devices.
+    """
+
+    def __init__(self, order: Order) -> None:
+        processes = order.case.processes
+        if processes > 1:
+            backend_of(order.case.device.partition(":")[0])
+        self.rank, self._others = _fork_ranks(order, processes)
+        self.device = device_of_rank(order.case.device, self.rank)
+        meeting = _rendezvous(order)
+        join_group(self.device, FileStore(str(meeting), processes), self.rank, processes)
+        with _death_named(self._others):
+            distributed.barrier()
+        meeting.unlink(missing_ok=True)  # all have met; a case that is killed leaves no file
+
+    def take(self, build: Callable[[], Step], metric: str, amount: float) -> Elsewhere:
+        """What rank 0 is to measure; the other ranks take the steps that it takes, and do not return."""
+        with _death_named(self._others):
+            step = build()
+            step()
+        host.stay_on(host.CORES)  # OMP_PROC_BIND has bound the threads of the first step: those of all ranks alike
+        if self.rank > 0:
+            follow(step)
+        details = {"backend": distributed.get_backend()}
+        prepared = Prepared(step, metric, amount, Followed(clock_for(self.device), tell), details)
+
+        def measure(device: str, budget: Budget, limit_seconds: float) -> Measured:
+            with _death_named(self._others):
+                return prepared.measure(device, budget, limit_seconds)
+
+        def once() -> None:
+            tell(1)
+            step()
+
+        return Elsewhere(once, measure)
 
 
 def device_of_rank(device: str, rank: int) -> str:
@@ -116,11 +174,11 @@ def backend_of(kind: str) -> str:
     return backend
 
 
-def join_group(device: str, store: Any, rank: int, processes: int) -> None:
+def join_group(device: str, store: FileStore, rank: int, processes: int) -> None:
     """Make this process a rank; words between ranks go by gloo, whatever carries the tensors.
 
     Args:
-        store: where ranks find one another; None: as torchrun's variables say.
+        store: where ranks find one another.
     """
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     kind = device.partition(":")[0]
@@ -135,13 +193,11 @@ def tell(steps: int) -> None:
     distributed.broadcast(torch.tensor([steps]), src=0)
 
 
-def follow(step: Step) -> None:
-    """The other ranks take the steps that rank 0 takes, until it says 0, or ends them."""
+def follow(step: Step) -> NoReturn:
+    """The other ranks take the steps that rank 0 takes, until it ends them."""
     steps = torch.zeros(1, dtype=torch.int64)
     while True:
         distributed.broadcast(steps, src=0)
-        if not int(steps):
-            return
         for _ in range(int(steps)):
             step()
 
@@ -160,11 +216,18 @@ def _fork_ranks(order: Order, processes: int) -> tuple[int, list[int]]:
         if child == 0:
             end_with_parent(measurer)
             order.closing.pop_all()  # what there is to close is rank 0's
-            order.closing.callback(os._exit, 0)
+            order.closing.push(_leave)
             return rank, []
         others.append(child)
         order.closing.callback(_end, child)
     return 0, others
+
+
+def _leave(kind: object, error: BaseException | None, trace: object) -> NoReturn:
+    """End a rank that has failed: what follows is the measurer's."""
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 @contextlib.contextmanager
@@ -193,73 +256,3 @@ def _ending(code: int) -> str:
 def _end(child: int) -> None:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-
-
-def scaling(order: Order) -> Elsewhere:
-    """Data-parallel training of a net by torchrun: so many processes, each with as many images.
-
-    One process has nobody to add up with, and needs no library for it.
-
-    Raises:
-        Unsuitable: torch has no library that adds up the gradients of such devices.
-    """
-    if order.case.processes > 1:
-        backend_of(order.case.device.partition(":")[0])
-    folder = Path(order.closing.enter_context(tempfile.TemporaryDirectory(prefix="dlhw-")))
-
-    def measure(device: str, budget: Budget, limit_seconds: float) -> Measured:
-        answer = _torchrun(order, folder, budget, limit_seconds)
-        processes, images = order.case.size
-        samples = answer["samples"]
-        return Measured(
-            Samples(**{**samples, "warm_up": WarmUp(**samples["warm_up"])}),
-            "images_per_second", processes * images, answer["clock"], answer["details"], answer["disturbance"],
-        )  # fmt: skip
-
-    def once() -> None:
-        measure(order.case.device, Budget(min_samples=1, max_seconds=0.01, warmup_seconds=0, precision=0.9), 60.0)
-
-    return Elsewhere(once, measure)
-
-
-def _torchrun(order: Order, folder: Path, budget: Budget, limit_seconds: float) -> dict[str, Any]:
-    """What rank 0 answers. torchrun runs in this process, which has imported torch already.
-
-    Raises:
-        RuntimeError: a rank died; the text says which, and of what.
-    """
-    from torch.distributed import run
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-    request = {"case": order.case.to_json(), "budget": budget.model_dump(), "limit_seconds": limit_seconds}
-    (folder / "request.json").write_text(json.dumps(request))
-    arguments = [
-        "--nnodes=1", f"--nproc-per-node={order.case.size[0]}", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0",
-        "--local-addr=127.0.0.1", "--max-restarts=0", "-m", "bench.worker.micro.rank", str(folder),
-    ]  # fmt: skip
-    for name in BINDING:
-        os.environ.pop(name, None)
-    os.environ["OMP_NUM_THREADS"] = str(order.case.threads)
-    os.environ["PYTHONSAFEPATH"] = "1"  # a package `bench` in the person's own folder is not the ranks'
-    with host.all_cores():
-        try:
-            run.run(run.parse_args(arguments))
-        except ChildFailedError as error:
-            raise RuntimeError(_why(error)) from error
-    return dict(json.loads((folder / "answer.json").read_text()))
-
-
-def _why(error: Any) -> str:
-    """torchrun's report of the first rank that failed, in a line."""
-    rank, failure = error.get_first_failure()
-    return f"rank {rank} {_ending(failure.exitcode)}, and torchrun ended the others"
-
-
-def answer_of(measured: Measured, disturbance: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
-    """What rank 0 writes for `_torchrun` to read."""
-    return {
-        "samples": asdict(measured.samples),
-        "clock": measured.clock_name,
-        "disturbance": disturbance,
-        "details": details,
-    }

@@ -1,5 +1,6 @@
-"""Several processes for real: gloo over loopback, torchrun, ranks that are killed."""
+"""Several processes for real: gloo over loopback, ranks that are killed or fail."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -8,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from torch import distributed
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from bench.controller.launcher import Launcher
 from bench.controller.process import Worker
@@ -27,6 +27,18 @@ pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cor
 
 
 BOUND = {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}
+FAILING = """
+import os
+from bench.worker.micro import processes
+
+template = os.getpid()
+def build(name, build=processes.build):
+    if os.getppid() != template:
+        raise MemoryError("no room for another")
+    return build(name)
+
+processes.build = build
+"""
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +75,13 @@ def descendants(pid):
     return own + [further for child in own for further in descendants(child)]
 
 
-def command(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
+def places(pid):
+    """The cores that each thread of `pid` may use."""
+    found = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            found.add(frozenset(os.sched_getaffinity(int(task.name))))
+    return found
 
 
 def wait_for(find, what):
@@ -106,16 +120,17 @@ def test_one_process_has_nobody_to_add_up_with(measure):
 
 
 @pytest.mark.parametrize("victim", ["follower", "measurer"])
-def test_a_killed_rank_ends_its_case_and_leaves_nobody(worker, victim):
+@pytest.mark.parametrize("name", ["all_reduce-2x65536-fp32-cpu-t1", "scaling-lenet-2x4-fp32-cpu-t1"])
+def test_a_killed_rank_ends_its_case_and_leaves_nobody(worker, name, victim):
     launcher, answer = Launcher(worker), []
-    case = Micro.parse("all_reduce-2x65536-fp32-cpu-t1")
+    case = Micro.parse(name)
     thread = threading.Thread(target=lambda: answer.append(launcher.measure(case, FOREVER)))
     thread.start()
     try:
         measurer = wait_for(lambda: children(template(worker)), "measurer")[0]
         follower = wait_for(lambda: children(measurer), "follower")[0]
         time.sleep(1)  # into the sampling
-        assert [os.sched_getaffinity(pid) for pid in (measurer, follower)] == [host.CORES] * 2
+        assert places(measurer) | places(follower) == {host.CORES}
         os.kill(follower if victim == "follower" else measurer, signal.SIGKILL)
     finally:
         thread.join(timeout=120)
@@ -131,53 +146,41 @@ def test_a_killed_rank_ends_its_case_and_leaves_nobody(worker, victim):
     assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob(f"dlhw-ranks-{measurer}-*"))
 
 
-def test_two_processes_train_by_torchrun(measure, worker):
+def test_two_processes_train(measure, worker):
     record, output = measure("scaling-lenet-2x4-fp32-cpu-t1")
     assert record.outcome.status is Status.MEASURED, output
     assert (record.work.metric, record.work.amount) == ("images_per_second", 8)
-    assert record.details == {"backend": "gloo", "launched_by": "torchrun"}
+    assert record.details == {"backend": "gloo"}
     assert len(record.seconds) >= 3
-    wait_for(lambda: not children(template(worker)), "end of torchrun")
+    wait_for(lambda: not children(template(worker)), "end of the ranks")
 
 
-def test_a_killed_rank_of_torchrun_is_named(worker):
+def test_threads_that_openmp_has_bound_are_set_free(worker):
+    """It binds those of every rank to the same cores."""
     launcher, answer = Launcher(worker), []
-    case = Micro.parse("scaling-lenet-2x4-fp32-cpu-t1")
+    case = Micro.parse("scaling-lenet-1x4-fp32-cpu-t2")
     thread = threading.Thread(target=lambda: answer.append(launcher.measure(case, FOREVER)))
     thread.start()
-
-    def ranks():
-        return [pid for pid in descendants(template(worker)) if "bench.worker.micro.rank" in command(pid)]
-
     try:
-        wait_for(lambda: len(ranks()) == 2, "ranks")
-        time.sleep(3)  # into the training, or at least past the rendezvous
-        victim = next(pid for pid in ranks() if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
-        assert [os.sched_getaffinity(pid) for pid in ranks()] == [host.CORES] * 2
-        os.kill(victim, signal.SIGKILL)
+        measurer = wait_for(lambda: children(template(worker)), "measurer")[0]
+        wait_for(lambda: len(list(Path(f"/proc/{measurer}/task").iterdir())) > 1, "threads")
+        wait_for(lambda: places(measurer) == {host.CORES}, "freedom")
+        time.sleep(1)  # into the sampling
+        assert places(measurer) == {host.CORES}
+        os.kill(measurer, signal.SIGKILL)
     finally:
         thread.join(timeout=120)
-    assert not thread.is_alive()
-    record, _ = answer[0]
+
+
+def test_a_rank_that_fails_ends_its_case_and_says_why(tmp_path):
+    """Both ranks of a net that the second one cannot build."""
+    (tmp_path / "failing.py").write_text(FAILING)
+    preload = ("bench.worker.micro.measure", "failing")
+    with Worker(preload=preload, folder=tmp_path, environment={"PYTHONPATH": str(tmp_path)}) as worker:
+        record, output = Launcher(worker).measure(Micro.parse("scaling-lenet-2x4-fp32-cpu-t1"), BUDGET)
     assert record.outcome.status is Status.FAILED
-    assert "rank 1 was killed by SIGKILL, and torchrun ended the others" in record.outcome.reason
-    wait_for(lambda: not children(template(worker)), "end of torchrun")
-
-
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        (-11, "rank 1 was killed by SIGSEGV, and torchrun ended the others"),
-        (3, "rank 1 ended with code 3, and torchrun ended the others"),
-    ],
-)
-def test_torchruns_report_becomes_a_line(code, reason):
-    failures = {
-        rank: ProcessFailure(local_rank=rank, pid=rank, exitcode=code if rank == 1 else -15, error_file="<N/A>")
-        for rank in (1, 2)
-    }
-    failures[2].timestamp = failures[1].timestamp + 1
-    assert processes._why(ChildFailedError("rank", failures)) == reason
+    assert record.outcome.reason.startswith("RuntimeError: rank 1 ended with code 1")
+    assert "MemoryError: no room for another" in output
 
 
 class Clock:
