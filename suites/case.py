@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -67,7 +68,7 @@ class Case:
     power_limit: int | None = None
     signature: Signature = PLAIN
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Stable and unique; reads `resnet18-inference-b8-bf16-channels_last-eager-cpu-t2`.
 
@@ -86,7 +87,7 @@ class Case:
         """Whether torch.compile is asked for."""
         return self.compile_mode not in UNCOMPILED
 
-    @property
+    @cached_property
     def configuration(self) -> "tuple[Any, ...]":
         """All that tells two cases apart but the batch size."""
         return tuple(getattr(self, field.name) for field in fields(self) if field.name != "batch_size")

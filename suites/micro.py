@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from suites.case import UNCOMPILED, CompileMode, Precision, one_of
@@ -128,7 +129,7 @@ class Micro:
     device: str
     threads: int
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Stable and unique; reads `matmul-1024x1024x1024-bf16-cpu-t2`, `stride-columns-2048-fp32-cpu-t1`."""
         size = "x".join(map(str, self.size))
@@ -164,7 +165,7 @@ class Micro:
         """That work at it, its own included."""
         return max(1, self.size[0]) if OPERATIONS[self.operation].parallel else 1
 
-    @property
+    @cached_property
     def configuration(self) -> tuple[Any, ...]:
         """All that tells two of them apart but the size."""
         return tuple(getattr(self, field.name) for field in fields(self) if field.name != "size")

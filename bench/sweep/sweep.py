@@ -63,6 +63,7 @@ class Sweep:
         self._number = 0
         self._known: dict[str, planner.Standing] = {}
         self._stuck: set[str] = set()
+        self._impossible: dict[str, str | None] = {}
         self._resume = resume
         self._data_root = data_root
         self._only = only
@@ -166,7 +167,9 @@ class Sweep:
 
     def impossible(self, case_id: str) -> str | None:
         """Why this case cannot be measured here, as far as is known beforehand."""
-        return impossible(self.cases[case_id][0], self._machine)
+        if case_id not in self._impossible:  # asked of every case each time that the rest is estimated
+            self._impossible[case_id] = impossible(self.cases[case_id][0], self._machine)
+        return self._impossible[case_id]
 
     @property
     def left_seconds(self) -> float:

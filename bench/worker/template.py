@@ -46,9 +46,8 @@ def main() -> None:
     gc.disable()  # what torch makes when it is imported stays: to look for garbage among it takes an eighth of the time
     for module in (*PRELOAD, *(FORK_PRELOAD if options.fork else ()), *options.preload):
         importlib.import_module(module)
-    gc.enable()
-    gc.collect()
     gc.freeze()  # a child's collection would otherwise touch, and so copy, every page that it shares
+    gc.enable()
     events = Events(options.results)
     events.emit(Event.READY, pid=os.getpid(), threads=_threads())
     while request := read_line(0):

@@ -1,5 +1,7 @@
 """Micro-benchmarks as cases: their ids, their axes in a suite, and why one is impossible."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,10 +97,10 @@ def test_either_type_of_case_is_told_by_its_id():
 
 
 def test_sizes_of_one_configuration_share_it():
-    larger = Micro(**{**vars(COPY), "size": (2**20,)})
+    larger = replace(COPY, size=(2**20,))
     assert larger.configuration == COPY.configuration
     assert larger.scale > COPY.scale
-    assert Micro(**{**vars(larger), "threads": 1}).configuration != COPY.configuration
+    assert replace(larger, threads=1).configuration != COPY.configuration
 
 
 def test_what_downstream_asks_of_any_case():
@@ -188,7 +190,7 @@ def test_what_one_device_cannot_do_of_the_hardware_suite(device, operations):
     ],
 )  # fmt: skip
 def test_why_one_is_impossible(changes, machine, reason):
-    assert impossible(Micro(**{**vars(COPY), **changes}), machine) == reason
+    assert impossible(replace(COPY, **changes), machine) == reason
 
 
 def test_what_cannot_be_compiled_here_is_impossible():
