@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from suites.architectures import default_input_shape
 from suites.axes import AXES, MICRO_AXES, SELECTING, Machine, devices_of, micros_of, settings_of, threads_of
-from suites.case import UNCOMPILED, Budget, Case
+from suites.case import Budget, Case
 from suites.cases import AnyCase
 from suites.errors import DlhwError, did_you_mean
 from suites.inputs import Shape, Signature
@@ -61,12 +61,6 @@ class Suite:
         sweeps: tuple[Sweep | MicroSweep, ...] = (*self.content.sweep, *self.content.micro, *self.left_out)
         budgets = {json.dumps(self._budget(sweep).model_dump(), sort_keys=True) for sweep in sweeps}
         return hashlib.sha256("\n".join(sorted(budgets)).encode()).hexdigest()[:12]
-
-    @property
-    def compiles(self) -> bool:
-        """Whether torch.compile is asked for."""
-        modes = {mode for sweep in self.content.sweep for mode in sweep.compile_mode}
-        return bool(modes - UNCOMPILED) or any("compiled" in sweep.variant for sweep in self.content.micro)
 
     @property
     def follows_devices(self) -> bool:

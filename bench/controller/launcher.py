@@ -271,7 +271,6 @@ def _files(reference: Mapping[str, Any]) -> dict[Path, int]:
 def preload_for(suite: Suite) -> tuple[str, ...]:
     """What a template should import for a sweep, so that no child has to."""
     modules = ["torchvision"] if any(name.startswith(TORCHVISION) for name in suite.architectures) else []
-    modules += ["torch._inductor.compile_fx"] if suite.compiles else []
     modules += ["bench.worker.micro.measure"] if suite.content.micro else []
     return tuple(modules)
 

@@ -17,12 +17,12 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.machine import host
-from bench.records.messages import Event
+from bench.records.messages import Event, Operation
 from bench.worker.events import Events
 from bench.worker.server import Server, read_line
 
@@ -30,6 +30,8 @@ PRELOAD = ("bench.worker.nets.measure",)
 FORK_PRELOAD = ("torch._dynamo", "torch.utils.flop_counter", "bench.worker.environment")
 """What only some children need, and none should spend its time on. Dynamo takes a second: each optimizer imports it,
 and each dispatch mode, such as a FLOP counter."""
+COMPILER = "torch._inductor.compile_fx"
+"""Imported by a template when something is to be compiled: a second, and 80 MiB whose pages each fork has to map."""
 
 
 def main() -> None:
@@ -43,11 +45,7 @@ def main() -> None:
     if not options.fork:
         _end_with_controller()
     del sys.argv[1:]  # a net that reads its arguments when it is imported is not to find ours
-    gc.disable()  # what torch makes when it is imported stays: to look for garbage among it takes an eighth of the time
-    for module in (*PRELOAD, *(FORK_PRELOAD if options.fork else ()), *options.preload):
-        importlib.import_module(module)
-    gc.freeze()  # a child's collection would otherwise touch, and so copy, every page that it shares
-    gc.enable()
+    _import((*PRELOAD, *(FORK_PRELOAD if options.fork else ()), *options.preload))
     events = Events(options.results)
     events.emit(Event.READY, pid=os.getpid(), threads=_threads())
     while request := read_line(0):
@@ -55,8 +53,26 @@ def main() -> None:
             _harden(json.loads(request))
             Server(events).serve(json.loads(request))
             _end(0)
-        _serve_in_child(events, json.loads(request), options.scratch)
+        wanted = json.loads(request)
+        if compiles(wanted):
+            with contextlib.suppress(ImportError):  # the child will say so of its case
+                _import((COMPILER,))
+        _serve_in_child(events, wanted, options.scratch)
     shutil.rmtree(options.scratch, ignore_errors=True)
+
+
+def compiles(request: Mapping[str, Any]) -> bool:
+    """Whether torch.compile's backend is needed for what is asked."""
+    return request["op"] == Operation.WARM_COMPILER or bool(request["arguments"].get("compiler_cache"))
+
+
+def _import(modules: Iterable[str]) -> None:
+    """For good: what torch makes when it is imported stays, and to look for garbage among it takes long."""
+    gc.disable()
+    for module in modules:
+        importlib.import_module(module)
+    gc.freeze()  # a child's collection would otherwise touch, and so copy, every page that it shares
+    gc.enable()
 
 
 def _serve_in_child(events: Events, request: Mapping[str, Any], scratch: Path) -> None:

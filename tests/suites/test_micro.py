@@ -403,13 +403,6 @@ def test_what_the_command_line_sets_is_in_the_digest_of_a_choice_too(tmp_path):
     assert digests != {suite.load(str(path)).digest}
 
 
-def test_a_suite_compiles_where_a_variant_is_compiled(load):
-    fusion = '[[micro]]\noperation = "fusion"\nsize = "2x64"\nvariant = '
-    assert not load(BLOCKS).compiles
-    assert not load(fusion + '"eager"').compiles
-    assert load(fusion + '["eager", "compiled"]').compiles
-
-
 def test_a_block_for_one_kind_of_device_is_not_measured_on_the_other(load):
     """Its sizes would suit nobody: on the CPU, products that fill a GPU; on a GPU, those that a CPU is done with."""
     blocks = "".join(

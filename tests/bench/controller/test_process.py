@@ -395,19 +395,17 @@ def test_events_are_the_same_however_the_pipe_cuts_them(cuts):
 
 
 @pytest.mark.parametrize(
-    ("architectures", "compile_mode", "operation", "modules"),
+    ("architectures", "operation", "modules"),
     [
-        (["lenet"], "eager", None, ()),
-        (["lenet", "torchvision:resnet18"], "eager", None, ("torchvision",)),
-        (["lenet"], "default", None, ("torch._inductor.compile_fx",)),
-        (["torchvision:resnet18"], "default", None, ("torchvision", "torch._inductor.compile_fx")),
-        (["lenet"], "eager", "copy", ("bench.worker.micro.measure",)),
+        (["lenet"], None, ()),
+        (["lenet", "torchvision:resnet18"], None, ("torchvision",)),
+        (["lenet"], "copy", ("bench.worker.micro.measure",)),
     ],
 )
-def test_what_a_template_imports_ahead(architectures, compile_mode, operation, modules, tmp_path):
+def test_what_a_template_imports_ahead(architectures, operation, modules, tmp_path):
     path = tmp_path / "own.toml"
     path.write_text(
-        f"[[sweep]]\narchitecture = {architectures}\ncompile_mode = {compile_mode!r}\n"
+        f"[[sweep]]\narchitecture = {architectures}\n"
         + (f"[[micro]]\noperation = {operation!r}\nsize = 1024\n" if operation else "")
     )
     assert preload_for(suite.load(str(path))) == modules

@@ -139,12 +139,7 @@ def test_a_sweep_plans_for_the_machine_that_the_worker_describes(bench, start):
     [
         (TEXT, ()),
         (TEXT.replace('"lenet"', '"torchvision:resnet50"'), ("torchvision",)),
-        (TEXT + 'compile_mode = ["eager", "default"]\n', ("torch._inductor.compile_fx",)),
         (TEXT + '[[micro]]\noperation = "copy"\nsize = 64\n', ("bench.worker.micro.measure",)),
-        (
-            '[[micro]]\noperation = "fusion"\nvariant = "compiled"\nsize = "1x64"\n',
-            ("torch._inductor.compile_fx", "bench.worker.micro.measure"),
-        ),
     ],
 )
 def test_the_worker_imports_beforehand_what_the_cases_need(bench, start, text, preload):

@@ -188,13 +188,14 @@ class Process:
 
 
 NET = """
-import json, os
+import json, os, sys
 from pathlib import Path
 from torch import nn
 
 
 def net():
     facts = {"group": os.getpgid(0), "victim": Path("/proc/self/oom_score_adj").read_text().strip()}
+    facts["compiler"] = "torch._inductor.compile_fx" in sys.modules
     Path("facts.json").write_text(json.dumps(facts))
     return nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
 """
@@ -220,23 +221,25 @@ def test_a_template_has_one_thread_serves_by_children_and_cleans_up(start, tmp_p
     monkeypatch.chdir(tmp_path)
     everything = tmp_path / "everything.toml"
     everything.write_text(
-        '[[sweep]]\narchitecture = "torchvision:resnet18"\ncompile_mode = "default"\n'
-        '[[micro]]\noperation = "copy"\nsize = 1024\n'
+        '[[sweep]]\narchitecture = "torchvision:resnet18"\n[[micro]]\noperation = "copy"\nsize = 1024\n'
     )
     process = start("--fork", "--preload", *preload_for(suite.load(str(everything))))
     assert process.event() == {"event": "ready", "pid": process.popen.pid, "threads": 1}
 
     question = {"architecture": "facts:net", "input_shape": [1, 2, 2], "mode": "inference", "images": 1}
     children = []
-    for _ in range(2):
+    for number in range(2):
         process.ask("prepare", **question, path=str(process.scratch / "0.pt"))
         started, phase, result, exited = (process.event() for _ in range(4))
         assert [started["event"], phase["event"], result["event"]] == ["started", "phase", "result"]
         assert result["reference"]["parameters"] == 10
         assert exited == {"event": "exited", "pid": started["pid"], "status": 0}
         facts = json.loads((tmp_path / "facts.json").read_text())
-        assert facts == {"group": started["pid"], "victim": "1000"}
+        assert facts == {"group": started["pid"], "victim": "1000", "compiler": number > 0}
         children.append(started["pid"])
+        process.ask("operate", case={}, budget={}, data_root=None, compiler_cache=str(tmp_path), once=True)
+        assert [process.event()["event"] for _ in range(3)] == ["started", "result", "exited"]
+        assert len(list(Path(f"/proc/{process.popen.pid}/task").iterdir())) == 1
     assert len({process.popen.pid, *children}) == 3
 
     process.ask("prepare", **question | {"architecture": "facts:missing"}, path=str(process.scratch / "1.pt"))
