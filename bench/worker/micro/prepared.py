@@ -63,7 +63,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """An operation that another process measures, or that ends by itself.
+    """An operation that several processes take part in, or that ends by itself.
 
     Attributes:
         step: does it once, in short.

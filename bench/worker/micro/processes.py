@@ -217,6 +217,8 @@ def _fork_ranks(order: Order, processes: int) -> tuple[int, list[int]]:
             end_with_parent(measurer)
             order.closing.pop_all()  # what there is to close is rank 0's
             order.closing.push(_leave)
+            # torch's pool of threads is made anew by who asks for it first: of two autograd threads at once, one aborts
+            torch.set_num_threads(order.case.threads)
             return rank, []
         others.append(child)
         order.closing.callback(_end, child)

@@ -39,6 +39,18 @@ def build(name, build=processes.build):
 
 processes.build = build
 """
+RECORDING = """
+import os
+from pathlib import Path
+import torch
+
+def set_num_threads(count, set_them=torch.set_num_threads):
+    with Path("threads").open("a") as file:
+        file.write(f"{os.getpid()} {count}\\n")
+    set_them(count)
+
+torch.set_num_threads = set_num_threads
+"""
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +182,17 @@ def test_threads_that_openmp_has_bound_are_set_free(worker):
         os.kill(measurer, signal.SIGKILL)
     finally:
         thread.join(timeout=120)
+
+
+def test_every_rank_makes_its_pool_of_threads_before_autograd_does(tmp_path):
+    """Two of autograd's threads that make it at once abort, now and then: "Invalid thread pool!"."""
+    (tmp_path / "recording.py").write_text(RECORDING)
+    preload = ("bench.worker.micro.measure", "recording")
+    with Worker(preload=preload, folder=tmp_path, environment={"PYTHONPATH": str(tmp_path)}) as worker:
+        Launcher(worker).measure(Micro.parse("scaling-lenet-2x4-fp32-cpu-t1"), BUDGET)
+    set_by = [line.split() for line in (tmp_path / "threads").read_text().splitlines()]
+    assert len({pid for pid, _ in set_by}) == 2
+    assert {count for _, count in set_by} == {"1"}
 
 
 def test_a_rank_that_fails_ends_its_case_and_says_why(tmp_path):
