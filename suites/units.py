@@ -15,6 +15,12 @@ def known(value: float | None) -> TypeGuard[float]:
     return value is not None and not math.isnan(value)
 
 
+def count(number: int, noun: str) -> str:
+    """`1 case`, `1,680 cases`."""
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "ch")) else "s"
+    return f"{number:,} {noun}{ending}"
+
+
 def seconds(value: float | None) -> str:
     """`12.3 ms`."""
     return _scaled(value, _SECONDS)

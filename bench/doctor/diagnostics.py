@@ -285,7 +285,7 @@ def agreement(device: str, workload: str, facts: Mapping[str, Any]) -> Diagnosti
 
 def repeatability(record: Record, threads: int) -> Diagnostic:
     """How much fresh processes of the same code differ, beside how much one of them claims to know."""
-    name = f"repeatability, {plural(threads, 'thread')}"
+    name = f"repeatability, {units.count(threads, 'thread')}"
     if record.outcome.status is not Status.MEASURED or record.sampling is None:
         return Diagnostic(
             name=name, value=f"{record.outcome.status}: {record.outcome.reason}", verdict=Verdict.BAD,
@@ -341,8 +341,3 @@ def fields(name: str, values: Mapping[str, Any], reasons: Mapping[str, str]) -> 
 def unsensed(name: str, reason: str) -> Diagnostic:
     """A device without sensors."""
     return Diagnostic(name=f"energy of {name}", value=reason, advice="time and memory do not need it")
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 thread`, `2 threads`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -9,8 +9,9 @@ from bench.controller import variables
 from bench.controller.launcher import Launcher, outcome_of
 from bench.controller.process import Worker
 from bench.doctor import diagnostics, gpus
-from bench.doctor.diagnostics import Diagnostic, plural
+from bench.doctor.diagnostics import Diagnostic
 from bench.machine import host, nvml, sensors
+from suites import units
 from suites.case import Budget, Case
 
 ALTERNATIONS = 20
@@ -47,7 +48,7 @@ def examine(begin: Callable[[str, float], None], devices: Container[str] | None 
             if not device.get("reason") and (devices is None or device["name"] in devices):
                 yield from _device(worker, device, begin)
         for count in sorted({1, threads}):
-            begin(f"launching {LAUNCHES} processes with {plural(count, 'thread')}", LAUNCHES * 4.0)
+            begin(f"launching {LAUNCHES} processes with {units.count(count, 'thread')}", LAUNCHES * 4.0)
             record, _ = launcher.measure(Case.parse(REPEATED.format(threads=count)), REPEATED_BUDGET)
             yield diagnostics.repeatability(record, count)
 

@@ -8,6 +8,7 @@ from typing import Any
 from bench.machine import nvml
 from bench.machine.nvml import Gpu, Reading
 from bench.machine.sensors import PERIOD_SECONDS
+from suites import units
 
 WINDOW_SECONDS = 3.0
 SETTLING_SECONDS = 1.0
@@ -42,7 +43,7 @@ def _watched(gpu: Gpu, sleep: Callable[[float], None]) -> Reading:
         sleep(PERIOD_SECONDS)
     others = gpu.processes()
     if not others.reason and others.value:
-        return Reading(reason=f"{len(others.value)} processes were computing on it")
+        return Reading(reason=f"{units.count(len(others.value), 'process')} computed on it")
     return Reading(statistics.median(watts))
 
 

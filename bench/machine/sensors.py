@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from bench.machine import nvml, rapl
 from bench.machine.nvml import Gpu, Reading
 from bench.records.record import Record
+from suites import units
 
 PERIOD_SECONDS = 0.1
 """NVML's counters move every 10 to 100 ms; asking more often tells nothing new."""
@@ -239,7 +240,7 @@ def noise(sensors: Mapping[str, Any] | None) -> dict[str, str]:
         if share >= SLOWED
     }
     if sensors.get("other_processes"):
-        found["company"] = f"{sensors['other_processes']} other processes were computing on the GPU"
+        found["company"] = f"{units.count(sensors['other_processes'], 'other process')} computed on the GPU"
     return found
 
 

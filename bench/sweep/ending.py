@@ -99,7 +99,9 @@ def spread(records: Sequence[Record]) -> list[str]:
         lines.append(f"{noisy.total()} disturbed (NOISY), in no sentence above without saying so: {kinds}")
     aside = sum(bool(record.sampling and record.sampling.set_aside) for record in found)
     if aside:
-        lines.append(f"{aside} cases have launches that were disturbed and set aside: they are in the journal")
+        lines.append(
+            f"{units.count(aside, 'case')} with launches that were disturbed and set aside: they are in the journal"
+        )
     return lines
 
 

@@ -23,7 +23,7 @@ from suites.errors import DlhwError
 from suites.micro import Micro
 from suites.sizes import Speed
 from suites.suite import Suite
-from suites.units import duration, percent
+from suites.units import count, duration, percent
 
 GIVES_UP = {Status.OUT_OF_MEMORY: "ran out of memory", Status.TIMEOUT: "ran out of time"}
 """Outcomes after which larger batches of the same configuration are not tried."""
@@ -213,7 +213,7 @@ class Sweep:
         widths = [each.half_width for each in self._known.values() if each.half_width is not None]
         measured = sum(bool(each.launches) for each in self._known.values())
         middle = f", half of them to ±{percent(statistics.median(widths))}" if widths else ""
-        return f"{self._number} launches, {measured} of {len(self.planned)} cases{middle}"
+        return f"{count(self._number, 'launch')}, {measured} of {len(self.planned)} cases{middle}"
 
     def told(self, case_id: str) -> bool:
         """Whether a case needs no line of its own when its test comes: it was counted, or told, before."""

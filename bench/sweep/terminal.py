@@ -35,7 +35,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     return [
         f"dlhw: {progress.machine(sweep.environment)}",
         *(f"dlhw: {note}" for note in variables.notes(os.environ)),
-        f"dlhw: suite {sweep.suite.name}, {len(case_ids)} cases, {impossible} of them impossible here"
+        f"dlhw: suite {sweep.suite.name}, {units.count(len(case_ids), 'case')}, {impossible} of them impossible here"
         + (f", {taken} taken over from {sweep.journal_path}" if taken else ""),
         f"dlhw: {_promise(sweep)}",
     ]

@@ -135,7 +135,7 @@ def _warnings(base: Results, head: Results, rows: pd.DataFrame) -> Iterator[str]
     noisy = int((rows["noisy"] != "").sum())
     if noisy:
         told = int(((rows["noisy"] != "") & rows["finding"].isin(("slower", "faster"))).sum())
-        yield f"{noisy} of {len(rows)} cases are NOISY" + (
+        yield f"{noisy} of {units.count(len(rows), 'case')} NOISY" + (
             f", {told} of those that are slower or faster" if told else ""
         )
     if not rows["ratio"].notna().any():

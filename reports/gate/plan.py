@@ -78,9 +78,10 @@ class Plan:
             else f"none yet; {100 * ASSUMED_SD:g} % assumed"
         )
         middle, worst = statistics.median(self.minimum_detectable.values()), max(self.minimum_detectable.values())
+        cases = units.count(len(self.minimum_detectable), "case")
         return (
-            f"{self.pairs} pairs of {len(self.minimum_detectable)} cases and their controls, about {time}; candidates "
-            f"then have {self.confirm} fresh pairs. Noise known of this machine: {grounds}. "
+            f"{self.pairs} pairs of {cases} and their controls, about {time}; "
+            f"candidates then have {self.confirm} fresh pairs. Noise known of this machine: {grounds}. "
             f"Minimum detectable slowdown: {100 * (middle - 1):.1f} % in the middle case, "
             f"{100 * (worst - 1):.1f} % in the noisiest."
         )

@@ -134,4 +134,6 @@ def unknown(counts: Mapping[str, Both], found: Mapping[str, Amounts | None]) -> 
         if found.get(case) is None:
             reasons = [reason for side in both for reason in side.reasons.values()]
             cases.setdefault(reasons[0] if reasons else "not counted", []).append(case)
-    return [f"work of {len(names)} cases, {names[0]} for one: {reason}" for reason, names in cases.items()]
+    return [
+        f"work of {units.count(len(names), 'case')}, {names[0]} for one: {reason}" for reason, names in cases.items()
+    ]

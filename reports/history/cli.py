@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from reports.results.arguments import AsJson
+from suites import units
 from suites.errors import DlhwError
 
 if TYPE_CHECKING:
@@ -148,7 +149,6 @@ def trend(
 
 def _trend_text(table: "pd.DataFrame", metric: str) -> "pd.DataFrame":
     from reports.history.report import SHORT, day
-    from suites import units
 
     text = {"seconds": units.seconds, "compile_seconds": units.seconds, "peak_bytes": units.octets}
     show = text.get(metric, units.number)
@@ -357,7 +357,7 @@ def prune(
 
     with opened.writing() as connection:
         count = upkeep.prune(connection, keep=keep, before=_date(before), samples=samples)
-    print(f"{count} runs: {'samples taken out' if samples else 'taken out'}")
+    print(f"{units.count(count, 'run')}: {'samples taken out' if samples else 'taken out'}")
 
 
 def _date(text: str | None) -> float | None:

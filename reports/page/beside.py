@@ -9,6 +9,7 @@ from reports.page import figures_fleet, figures_gate, figures_history
 from reports.page.figures_fleet import FleetFolder
 from reports.page.figures_gate import GateFile
 from reports.page.plots import Figure
+from suites import units
 from suites.errors import DlhwError
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ class Beside:
 
     def counted(self) -> list[str]:
         """How many there are of each, where there are any."""
-        counts = ((len(self.gates), "gate runs"), (sum(len(each.runs) for each in self.nights), "runs of the history"),
-                  (len(self.fleets), "fleets"))  # fmt: skip
-        return [f"{count:,} {words}" for count, words in counts if count]
+        counts = ((len(self.gates), "gate run"), (sum(len(each.runs) for each in self.nights), "stored run"),
+                  (len(self.fleets), "fleet"))  # fmt: skip
+        return [units.count(count, noun) for count, noun in counts if count]
 
     def facts(self) -> list[dict[str, Any]]:
         """Provenance: where it was read, and what it is of."""

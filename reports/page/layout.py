@@ -138,7 +138,9 @@ def _known(own: pd.DataFrame, measured: pd.DataFrame) -> str:
     """How well."""
     noisy = int((measured["noisy"].fillna("") != "").sum())
     without = int(measured["half_width"].isna().sum())
-    words = [f"{len(measured):,} cases"] + ([f"{rest:,} not measured"] if (rest := len(own) - len(measured)) else [])
+    words = [units.count(len(measured), "case")] + (
+        [f"{rest:,} not measured"] if (rest := len(own) - len(measured)) else []
+    )
     words += [f"{noisy:,} disturbed"] if noisy else []
     words += ["imported, no intervals"] if without == len(measured) and without else []
     if without < len(measured):

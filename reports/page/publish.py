@@ -51,7 +51,7 @@ def write(
         text = paging.render(data, title, beside)
         export.write_text(text, page)
         machines = data.cases["machine"].nunique()
-        cases = [f"{len(data.cases):,} cases of {machines} machines"] if machines else []
+        cases = [f"{units.count(len(data.cases), 'case')} of {units.count(machines, 'machine')}"] if machines else []
         yield page, ", ".join([*cases, *beside.counted(), units.octets(len(text))])
     if markdown is not None:
         export.write_text(summary(data, title, beside), markdown)
@@ -62,7 +62,7 @@ def write(
         yield csv, "the data of each figure"
     for kind, folder in (pictures or {}).items():
         count = sum(_picture(figure, kind, folder) for figure in [*_drawn(data), *beside.figures()])
-        yield folder, f"{count} pictures"
+        yield folder, units.count(count, "picture")
 
 
 FOLDED = ("relative", "best", "net", "settings", "size")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reports.results.arguments import AsJson, Axis, Csv, Files, Json, Markdown, Parquet, give
+from suites import units
 from suites.case import UNSAID
 from suites.errors import DlhwError
 
@@ -84,7 +85,7 @@ def recover(
         print(f"dlhw: {journal}: {warning}", file=sys.stderr)
     export.write_text(json.dumps(data, indent=4) + "\n", output)
     where = sys.stderr if str(output) == "-" else sys.stdout
-    print(f"{output}: {len(data['benchmarks'])} cases measured, {len(data['outcomes'])} not", file=where)
+    print(f"{output}: {units.count(len(data['benchmarks']), 'case')} measured, {len(data['outcomes'])} not", file=where)
 
 
 imports = typer.Typer(no_args_is_help=True, help="Make results files of what other tools have measured.")

@@ -57,4 +57,7 @@ def cases(name: str, overrides: Sequence[str]) -> tuple[pd.DataFrame, str]:
     )
     total = sum(value for value in seconds if value is not None)
     possible = sum(reason is None for reason in reasons)
-    return table, f"{len(planned)} cases, {possible} possible here, at most about {units.duration(total)}"
+    return (
+        table,
+        f"{units.count(len(planned), 'case')}, {possible} possible here, at most about {units.duration(total)}",
+    )

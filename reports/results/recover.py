@@ -7,7 +7,7 @@ from typing import Any
 from bench.controller.combine import best_of
 from bench.records.journal import Run, launched, read
 from bench.records.record import SCHEMA, Record, Status, outcomes
-from suites import cases
+from suites import cases, units
 from suites.case import Budget
 from suites.errors import DlhwError
 
@@ -43,9 +43,9 @@ def _recover(runs: Sequence[Run], damaged: int) -> tuple[dict[str, Any], list[st
     found |= _of_launches(same, last, [case_id for case_id in planned if case_id not in found])
     warnings = []
     if damaged:
-        warnings.append(f"{damaged} damaged lines were passed over")
+        warnings.append(f"passed over: {units.count(damaged, 'damaged line')}")
     if len(same) < len(runs):
-        warnings.append(f"{len(runs) - len(same)} runs of another machine, torch or suite were left out")
+        warnings.append(f"left out: {units.count(len(runs) - len(same), 'run')} of another machine, torch or suite")
     return _results(last, found, node_ids, list(planned)), warnings
 
 

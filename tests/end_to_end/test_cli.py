@@ -268,7 +268,7 @@ def test_recover_warns_of_what_it_leaves_out(dlhw, mini, tmp_path):
     (tmp_path / "torn.jsonl").write_bytes(torn)
     output = dlhw("recover", "torn.jsonl", "-o", "o.json")
     assert output.returncode == 0
-    assert output.stderr == "dlhw: torn.jsonl: 1 damaged lines were passed over\n"
+    assert output.stderr == "dlhw: torn.jsonl: passed over: 1 damaged line\n"
 
 
 @pytest.mark.parametrize(

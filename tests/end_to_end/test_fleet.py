@@ -225,12 +225,19 @@ def jobs(cluster, folder):
     return {node: job for job, node, name in lines if name in blocks}
 
 
+def has_begun(folder, job):
+    """Whether its step writes: a job that ends before there is one has failed, whatever ended it."""
+    log = folder / "out" / "slurm" / f"{job}_0_log.out"
+    return log.is_file() and log.stat().st_size > 0
+
+
 def test_slurm_ends_a_job_by_its_limit_and_loses_a_node_which_comes_back(cluster, tmp_path):
     slow = SUITE.replace("precision = 0.5", "precision = 0.0001").replace("max_seconds = 0.05", "max_seconds = 60")
     asked = ["--engine", "slurm", "--shard"]
     going = fleet(tmp_path, *asked, environment=cluster.environment, suite=slow)
     until(lambda: len(jobs(cluster, tmp_path)) == 2, 300)
     known = jobs(cluster, tmp_path)
+    until(lambda: all(has_begun(tmp_path, job) for job in known.values()), 300)
     cluster.ask("scontrol", "update", f"JobId={known['node1']}", "EndTime=now")
     cluster.lose("node2", known["node2"])
     code, output = ended(going)

@@ -146,7 +146,7 @@ def test_cases_that_come_and_go_and_a_worker_that_is_killed_in_mid_pair(gate, sh
     assert len(read(gate.journal)[1]) == len(found["entries"])
     whole = [entry["pair"] for entry in found["entries"] if entry["case"] == id_of("small")]
     assert all(len(pair["base"]) >= 16 for pair in whole if not any(pair["outcomes"]))
-    assert "3 pairs of 1 cases and their controls, about" in done.stderr
+    assert "3 pairs of 1 case and their controls, about" in done.stderr
     assert "pair 1 of 3; about" in done.stderr
     assert (tmp_path / "g.md").read_text().startswith("## dlhw gate: ")
     assert git(shop, "status", "--porcelain") == before

@@ -154,7 +154,7 @@ def test_findings_are_the_rates_that_were_set(told):
 
 
 def test_a_page_has_all_cases(told):
-    assert "16 cases of 1 machines" in "".join(told["report"][1:])
+    assert "16 cases of 1 machine" in "".join(told["report"][1:])
 
 
 def test_layers_take_what_the_formula_says(told):

@@ -187,3 +187,12 @@ def test_a_plain_number(value, text):
 def test_a_number_has_its_interval_beside_it_where_that_is_known():
     assert units.spread(1.234, 1.2, 1.2678) == "1.23 [1.20, 1.27]"
     assert units.spread(1.234, None, None) == "1.23"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(1, "case", "1 case"), (0, "case", "0 cases"), (1680, "case", "1,680 cases"), (1, "launch", "1 launch"),
+     (2, "launch", "2 launches"), (2, "process", "2 processes")],
+)  # fmt: skip
+def test_what_is_counted_has_its_plural(number, noun, text):
+    assert units.count(number, noun) == text

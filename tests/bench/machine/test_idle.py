@@ -42,7 +42,7 @@ def test_it_is_the_median_over_a_window_after_the_device_has_settled(driver, idl
 
 def test_a_device_in_use_is_not_idle(driver, idle_power):
     driver.pids = [7]
-    assert idle_power()["idle_reason"] == "1 processes were computing on it"
+    assert idle_power()["idle_reason"] == "1 process computed on it"
     del driver.failing["nvmlDeviceGetUtilizationRates"]
     assert idle_power()["idle_reason"] == "somebody used 87% of it"
     assert idle_power()["idle_power_watts"] is None

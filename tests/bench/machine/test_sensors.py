@@ -189,7 +189,7 @@ def test_other_processes_on_the_gpu_are_counted(driver, pids, ours, others):
     driver.pids = pids
     found = measure(driver, pid=ours)
     assert found["other_processes"] == others
-    assert any("other processes" in text for text in sensors.noise(found).values()) == bool(others)
+    assert any("other process" in text for text in sensors.noise(found).values()) == bool(others)
 
 
 def test_gpus_are_found_by_uuid_and_a_slice_is_its_whole_gpu(driver):
@@ -356,5 +356,5 @@ def test_a_record_takes_what_the_watch_saw(driver):
     )  # fmt: skip
     joined = sensors.join(record, watch, 100)
     assert joined.sensors["window_steps"] == 5
-    assert sensors.noise(joined.sensors) == {"company": "1 other processes were computing on the GPU"}
+    assert sensors.noise(joined.sensors) == {"company": "1 other process computed on the GPU"}
     plain(joined.sensors)

@@ -91,7 +91,7 @@ def test_how_well_it_is_known_and_what_was_disturbed():
     )
     assert second.startswith("3 disturbed (NOISY)")
     assert second.endswith("2 by co-running processes, 1 by steal")
-    assert third.startswith("1 cases have launches that were disturbed and set aside")
+    assert third.startswith("1 case with launches that were disturbed and set aside")
 
 
 def test_of_nothing_nothing_is_said():

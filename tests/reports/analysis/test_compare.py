@@ -81,7 +81,7 @@ def test_what_else_differs_comes_first(tmp_path):
 def test_what_makes_it_weak_is_said(compared):
     found = compared([measured(noisy=("busy",))], [measured()])
     assert found.warnings[0].startswith("one launch a case in base and head: ")
-    assert found.warnings[1] == "1 of 1 cases are NOISY"
+    assert found.warnings[1] == "1 of 1 case NOISY"
     assert compared([measured()], [ended("timeout", "x")]).warnings[-1] == "no case was measured in both"
 
 

@@ -107,7 +107,7 @@ def test_within_the_tolerance_no_time_is_replaced():
 def test_what_base_cannot_count_is_no_row_but_a_reason():
     judged = gate(undecided(), base=UNKNOWN)
     assert [each.measure for each in judged.rows] == ["time"]
-    assert judged.notes == (f"work of 1 cases, {CASE} for one: base: its dlhw is of before there was counting",)
+    assert judged.notes == (f"work of 1 case, {CASE} for one: base: its dlhw is of before there was counting",)
 
 
 def test_what_was_compiled_comes_from_the_pairs():
@@ -148,7 +148,7 @@ def test_stored_results_tell_of_work_even_with_a_single_launch(tmp_path):
         done = CliRunner().invoke(app, ["gate", str(head), "--baseline", str(base), *arguments])
         assert done.exit_code == code
     older = stored.judged(write(tmp_path / "older.json", measured(LENET)), head)
-    assert older.notes == (f"work of 1 cases, {LENET.id} for one: {stored.UNCOUNTED}",)
+    assert older.notes == (f"work of 1 case, {LENET.id} for one: {stored.UNCOUNTED}",)
 
 
 def test_on_the_disk_it_is_work(tmp_path):

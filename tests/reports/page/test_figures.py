@@ -268,7 +268,7 @@ def test_the_command_writes_page_summary_and_data(load, tmp_path):
         tmp_path / "0.json", "-o", tmp_path / "p.html", "--markdown", tmp_path / "s.md", "--csv", tmp_path / "csv"
     )
     assert found.exit_code == 0, found.output
-    assert "3 cases of 1 machines" in found.output
+    assert "3 cases of 1 machine" in found.output
     assert (tmp_path / "p.html").read_text().startswith("<!doctype html>")
     assert "| box | 3 | 3 | 0 |" in (tmp_path / "s.md").read_text()
     assert {"cases.csv", "throughput.csv"} <= {path.name for path in (tmp_path / "csv").iterdir()}

@@ -96,7 +96,7 @@ def report(*arguments):
 def test_a_fleets_folder_is_a_page(folder, tmp_path):
     found = report(folder, "-o", tmp_path / "p.html", "--markdown", tmp_path / "p.md", "--csv", tmp_path / "csv")
     assert found.exit_code == 0, found.exception
-    assert "6 cases of 6 machines, 1 fleets" in found.output
+    assert "6 cases of 6 machines, 1 fleet" in found.output
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     assert [page.count(f'class="section" id="{name}"') for name in ("fleet", "relative", "cases")] == [1, 1, 1]
     assert "slow is not like the other 7" in (tmp_path / "p.md").read_text(encoding="utf-8")

@@ -54,7 +54,7 @@ def test_a_gate_alone_is_a_page(file, tmp_path):
     assert 'id="gate"' in page
     assert 'id="cases"' not in page
     assert HOSTILE not in page
-    assert "1 gate runs" in found.output
+    assert "1 gate run" in found.output
     assert "- **Is head slower? (gate.json)** REGRESSED: 1 REGRESSED" in (tmp_path / "p.md").read_text()
     assert (tmp_path / "csv" / "gate-1-pairs.csv").read_text().count("\n") == 1 + 31
 

@@ -155,7 +155,7 @@ def test_a_store_alone_is_a_page_and_a_summary(store, tmp_path):
         "--store", store.label, "-o", tmp_path / "p.html", "--markdown", tmp_path / "p.md", "--csv", tmp_path
     )
     assert found.exit_code == 0, found.exception
-    assert f"p.html: {RUNS + 1} runs of the history, " in found.output
+    assert f"p.html: {RUNS + 1} stored runs, " in found.output
     assert "2 open for the worse." in (tmp_path / "p.md").read_text(encoding="utf-8")
     assert "<script" not in (tmp_path / "p.md").read_text(encoding="utf-8")
     assert len(pd.read_csv(tmp_path / "history-changes.csv")) == 2

@@ -134,14 +134,14 @@ def test_another_machines_run_is_left_out_and_said_so(path):
     append(path, measured(TWO))
     data, warnings = recover(path)
     assert ids(data) == [TWO.id]
-    assert warnings == ["1 runs of another machine, torch or suite were left out"]
+    assert warnings == ["left out: 1 run of another machine, torch or suite"]
 
 
 def test_damaged_lines_are_said_so(path):
     append(path, measured(ONE))
     with path.open("a") as file:
         file.write('{"kind": "record", "node_id": "torn')
-    assert recover(path)[1] == ["1 damaged lines were passed over"]
+    assert recover(path)[1] == ["passed over: 1 damaged line"]
 
 
 @pytest.mark.parametrize("key", ["datetime", "key", "machine_info", "suite", "arguments", "plan"])
