@@ -54,14 +54,14 @@ def main() -> None:
             Server(events).serve(json.loads(request))
             _end(0)
         wanted = json.loads(request)
-        if compiles(wanted):
+        if _compiles(wanted):
             with contextlib.suppress(ImportError):  # the child will say so of its case
                 _import((COMPILER,))
         _serve_in_child(events, wanted, options.scratch)
     shutil.rmtree(options.scratch, ignore_errors=True)
 
 
-def compiles(request: Mapping[str, Any]) -> bool:
+def _compiles(request: Mapping[str, Any]) -> bool:
     """Whether torch.compile's backend is needed for what is asked."""
     return request["op"] == Operation.WARM_COMPILER or bool(request["arguments"].get("compiler_cache"))
 
@@ -69,8 +69,8 @@ def compiles(request: Mapping[str, Any]) -> bool:
 def _import(modules: Iterable[str]) -> None:
     """For good: looking for garbage in between takes an eighth of the time.
 
-    At the end it is looked for once. Without that, steps of ResNet-18's training took 3 % longer in the children (11
-    turns of both, torch 2.14): what is freed here decides what malloc maps anew in each step.
+    At the end it is looked for once. Without that, steps of ResNet-18's training took 3 % longer in the children (9 of
+    11 turns of both, torch 2.14), perhaps for what malloc then maps anew in each step; LeNet's did not.
     """
     gc.disable()
     try:

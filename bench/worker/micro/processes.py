@@ -126,8 +126,8 @@ class _Ranks:
         self.rank, self._others = _fork_ranks(order, processes)
         self.device = device_of_rank(order.case.device, self.rank)
         meeting = _rendezvous(order)
-        join_group(self.device, FileStore(str(meeting), processes), self.rank, processes)
         with _death_named(self._others):
+            join_group(self.device, FileStore(str(meeting), processes), self.rank, processes)
             distributed.barrier()
         meeting.unlink(missing_ok=True)  # all have met; a case that is killed leaves no file
 
@@ -147,8 +147,9 @@ class _Ranks:
                 return prepared.measure(device, budget, limit_seconds)
 
         def once() -> None:
-            tell(1)
-            step()
+            with _death_named(self._others):
+                tell(1)
+                step()
 
         return Elsewhere(once, measure)
 
