@@ -238,10 +238,10 @@ def test_slurm_ends_a_job_by_its_limit_and_loses_a_node_which_comes_back(cluster
     until(lambda: len(jobs(cluster, tmp_path)) == 2, 300)
     known = jobs(cluster, tmp_path)
     until(lambda: all(has_begun(tmp_path, job) for job in known.values()), 300)
-    cluster.ask("scontrol", "update", f"JobId={known['node1']}", "EndTime=now")
+    cluster.exhaust(known["node1"])
     cluster.lose("node2", known["node2"])
     code, output = ended(going)
-    assert code == 1, output
+    assert code == 1, output + cluster.log()
     lost = {each.node: each.reason for each in attempts(tmp_path) if each.end is End.LOST}
     assert lost == {"node1": f"job {known['node1']} ended: timeout", "node2": f"job {known['node2']} ended: node fail"}
     assert processes_in(tmp_path) == []  # what the node measured has gone with its job

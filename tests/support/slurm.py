@@ -117,10 +117,23 @@ class Cluster:
                 ).read_bytes().split(b"\0"):
                     kill_all(psutil.Process(int(path.name)))
 
+    def exhaust(self, job):
+        """Its time limit is now: read back, for a busy controller may refuse. It looks at limits twice a minute."""
+
+        def limited():
+            self.ask("scontrol", "update", f"JobId={job}", "EndTime=now")
+            return self.ask("squeue", "-h", "-j", job, "-o", "%l").strip() == "1:00"
+
+        until(limited)
+
     def ask(self, *command):
         """What one of Slurm's commands prints."""
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         return done.stdout
+
+    def log(self):
+        """What its daemons wrote last, for the message of a test that fails."""
+        return "\n".join(f"{path.name}:\n{path.read_text()[-4000:]}" for path in sorted(self.folder.glob("*.log")))
 
 
 def kill_all(process):
