@@ -23,7 +23,7 @@ def run(context: typer.Context) -> NoReturn:
     """Measure: the same as pytest bench/ ARGS, from any folder.
 
     Every option of pytest, pytest-benchmark and dlhw is passed on, as in
-    dlhw run --suite smoke --benchmark-json results.json; dlhw run --help shows them all.
+    dlhw run --suite smoke -o results.json; dlhw run --help shows them all. -o FILE is --benchmark-json FILE.
     """
     command.run(context.args)
 

@@ -24,6 +24,11 @@ def path_of(name: str) -> Path:
     return Path(base) / "dlhw" / f"{name}.json"
 
 
+def compiler(version: str) -> str:
+    """The name of what the first compilation by torch `version` makes (`bench/worker/compiler_cache.py`)."""
+    return f"compiler/torch-{version}"
+
+
 def temporary_folder() -> Path:
     """Where temporary files go.
 

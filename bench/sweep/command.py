@@ -1,5 +1,6 @@
 """How `dlhw run` calls pytest: by a configuration of its own, in whatever project and shell it is called."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -31,7 +32,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     if names:
         print(f"dlhw: set aside for this run: {', '.join(names)}", file=sys.stderr)
     environment = {name: value for name, value in os.environ.items() if name not in names}
-    command = [sys.executable, "-P", "-m", "pytest", *options(Path.cwd()), *arguments]
+    command = [sys.executable, "-P", "-m", "pytest", *options(Path.cwd()), *for_pytest(arguments)]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter
@@ -58,6 +59,15 @@ def options(folder: Path) -> list[str]:
         "-c", str(CONFIGURATION), "--rootdir", str(ROOT), "-o", f"cache_dir={folder / '.pytest_cache'}",
         "--disable-plugin-autoload", "-p", "pytest_benchmark.plugin", "-p", "bench.sweep.plugin", str(ROOT / "bench"),
     ]  # fmt: skip
+
+
+def for_pytest(arguments: Sequence[str]) -> list[str]:
+    """`-o FILE`, by which all commands write their results, in pytest's words, whose own `-o` is followed by a=b."""
+    words = list(arguments)
+    for place, (word, value) in enumerate(itertools.pairwise(words)):
+        if word == "-o" and "=" not in value and not value.startswith("-"):
+            words[place] = "--benchmark-json"
+    return words
 
 
 def typed(arguments: Sequence[object], folder: Path) -> tuple[str, list[str]]:

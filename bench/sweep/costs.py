@@ -45,8 +45,8 @@ START_SECONDS, FORK_SECONDS = 3.0, 0.04
 BUILDING_SECONDS, BUILDING_A_PARAMETER = 0.09, 1.25e-9
 WARM_UP_SECONDS, STEPS_BESIDE = 0.1, 3
 """Steps of the check and of the warm-up, as long as warm-up needs for a fast one."""
-COMPILE_SECONDS, COMPILER_SECONDS = 5.0, 10.0
-"""Of a small net; and once, to warm the compiler's cache."""
+COMPILE_SECONDS, COMPILER_SECONDS, KEPT_COMPILER_SECONDS = 5.0, 10.0, 2.0
+"""Of a small net; and once, to warm the compiler's cache: on a new machine, and with what earlier runs have kept."""
 RIDGE, COMMON = 0.1, 0.002
 """What a correction costs: as much as a tenth of a launch that disagrees with it; one that all cases share still less,
 for another machine is slower in what it has not measured yet, too."""
@@ -98,9 +98,11 @@ class Costs:
 
     Args:
         known: seconds of a launch by case id, from earlier runs on this machine in this way.
+        compiler_seconds: what it takes to warm the compiler's cache.
     """
 
     known: Mapping[str, float] = field(default_factory=dict)
+    compiler_seconds: float = COMPILER_SECONDS
     _steps: _Ridge = field(default_factory=_Ridge)
     _prepared: dict[Preparation, tuple[float, float]] = field(default_factory=dict)
     _around: list[float] = field(default_factory=list)
@@ -178,7 +180,7 @@ class Costs:
         """What has yet to be made before a launch of `case`: name -> guess of its seconds."""
         found: dict[Preparation, float] = {}
         if case.compiles:
-            found["compiler", "", 0] = COMPILER_SECONDS
+            found["compiler", "", 0] = self.compiler_seconds
         if isinstance(case, Case):
             found[case.architecture, case.mode, case.check_images] = reference_guess(case)
         return {name: seconds for name, seconds in found.items() if name not in self._prepared}
@@ -243,6 +245,15 @@ def kept(fingerprint: str, way: str) -> dict[str, float]:
         return {str(case_id): float(seconds) for case_id, seconds in (data or {}).items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise cache.damaged(_name(fingerprint, way)) from error
+
+
+def compiler_seconds(version: str) -> float:
+    """What it takes this torch to warm the compiler's cache on this machine.
+
+    Raises:
+        DlhwError: there is no place where anything could be kept.
+    """
+    return KEPT_COMPILER_SECONDS if cache.path_of(cache.compiler(version)).exists() else COMPILER_SECONDS
 
 
 def keep(costs: Costs, fingerprint: str, way: str) -> None:

@@ -93,7 +93,8 @@ class Sweep:
         self.cases = {case.id: (case, self._within(budget)) for case, budget in self.suite.cases(self._machine).items()}
         if self._only is not None:
             self._choose(self._only)
-        self.costs = costs.Costs(costs.kept(fingerprint(self.environment), self._way))
+        known = costs.kept(fingerprint(self.environment), self._way)
+        self.costs = costs.Costs(known, costs.compiler_seconds(self.environment["torch"]["version"]))
 
     def _choose(self, only: frozenset[str]) -> None:
         if absent := sorted(only - self.cases.keys()):

@@ -11,7 +11,7 @@ from typing import Any
 from bench.machine import host
 from bench.records.messages import PROTOCOL, Event, Operation
 from bench.records.record import plain
-from bench.worker.compiler_cache import separate_cache
+from bench.worker.compiler_cache import separate_cache, warm
 from bench.worker.events import Events
 from bench.worker.outcomes import outcome_of
 from suites.case import Budget, Case
@@ -91,12 +91,12 @@ class Server:
         return {"facts": {**probe.PROBES, **selftest.CHECKS}[name](self._events, **arguments)}
 
     def _warm_compiler(self, cache: str) -> dict[str, Any]:
-        """Do what a machine's first compilation does once: probe the instruction set, precompile headers."""
+        """Do what a machine's first compilation does once: probe the instruction sets, above all."""
         import torch
 
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
         with self._events.phase("warming the compiler"), host.all_cores():
-            torch.compile(torch.sigmoid)(torch.randn(64))
+            warm(Path(cache), torch.__version__, lambda: torch.compile(torch.sigmoid)(torch.randn(64)))
         return {"cache": cache}
 
     def _measure(

@@ -27,96 +27,29 @@ _BOOK = "notebooks of the d2l course (d2l-ai/d2l-zh-pytorch-slides): median and 
 _V100 = "Tesla V100-SXM2-16GB, fp32"
 _TIMM = "timm, results/benchmark-infer-amp-*-pt240-cu124-rtx4090"
 _4090 = "GeForce RTX 4090, AMP"
+_BUILDS = [
+    ("lenet", 28, "LeNet", "batch 256", 83_718, 55_000, 103_000, 130),
+    ("alexnet", 224, "AlexNet", "batch 128", 4_146, 3_904, 4_190, 79),
+    ("nin", 224, "NiN", "batch 128", 3_200, 3_053, 3_226, 73),
+    ("googlenet", 96, "GoogLeNet", "batch 128", 3_471, 3_266, 3_590, 82),
+    ("resnet18", 96, "ResNet-18", "batch 256", 4_682, 4_606, 5_061, 77),
+]
+_ROWS = [
+    ("torchvision:resnet18", "torchvision ResNet-18", "batch 1024, 224 px, contiguous", 13_537),
+    ("torchvision:resnet18", "torchvision ResNet-18", "batch 512, 224 px, channels_last", 18_247),
+    ("torchvision:resnet18", "torchvision ResNet-18", "batch 256, 224 px, compiled", 25_949),
+    ("torchvision:vgg11", "torchvision VGG-11", "batch 1024, 224 px, contiguous", 4_384),
+]
 PUBLISHED = (
-    Published(
-        "lenet", "training", 28, "LeNet", "training, batch 256, 28 px", _V100, 83_718, 55_000, 103_000, f"{_BOOK} (130)"
+    *(
+        Published(
+            name, "training", px, net, f"training, {batch}, {px} px", _V100, median, low, high, f"{_BOOK} ({builds})"
+        )
+        for name, px, net, batch, median, low, high, builds in _BUILDS
     ),
-    Published(
-        "alexnet",
-        "training",
-        224,
-        "AlexNet",
-        "training, batch 128, 224 px",
-        _V100,
-        4_146,
-        3_904,
-        4_190,
-        f"{_BOOK} (79)",
-    ),
-    Published(
-        "nin", "training", 224, "NiN", "training, batch 128, 224 px", _V100, 3_200, 3_053, 3_226, f"{_BOOK} (73)"
-    ),
-    Published(
-        "googlenet",
-        "training",
-        96,
-        "GoogLeNet",
-        "training, batch 128, 96 px",
-        _V100,
-        3_471,
-        3_266,
-        3_590,
-        f"{_BOOK} (82)",
-    ),
-    Published(
-        "resnet18",
-        "training",
-        96,
-        "ResNet-18",
-        "training, batch 256, 96 px",
-        _V100,
-        4_682,
-        4_606,
-        5_061,
-        f"{_BOOK} (77)",
-    ),
-    Published(
-        "torchvision:resnet18",
-        "inference",
-        224,
-        "torchvision ResNet-18",
-        "inference, batch 1024, 224 px, contiguous",
-        _4090,
-        13_537,
-        None,
-        None,
-        _TIMM,
-    ),
-    Published(
-        "torchvision:resnet18",
-        "inference",
-        224,
-        "torchvision ResNet-18",
-        "inference, batch 512, 224 px, channels_last",
-        _4090,
-        18_247,
-        None,
-        None,
-        _TIMM,
-    ),
-    Published(
-        "torchvision:resnet18",
-        "inference",
-        224,
-        "torchvision ResNet-18",
-        "inference, batch 256, 224 px, compiled",
-        _4090,
-        25_949,
-        None,
-        None,
-        _TIMM,
-    ),
-    Published(
-        "torchvision:vgg11",
-        "inference",
-        224,
-        "torchvision VGG-11",
-        "inference, batch 1024, 224 px, contiguous",
-        _4090,
-        4_384,
-        None,
-        None,
-        _TIMM,
+    *(
+        Published(name, "inference", 224, net, f"inference, {what}", _4090, images_per_second, None, None, _TIMM)
+        for name, net, what, images_per_second in _ROWS
     ),
 )
 """The book's VGG-11 was trained with a quarter of the channels, and is not the net that is measured here."""

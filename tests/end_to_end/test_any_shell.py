@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from bench.doctor import diagnostics
-from bench.machine import host
-from tests.support.runner import MINI, ROOT
+from bench.machine import ceilings, host
+from reports.results.frames import records
+from tests.support.runner import BRIEF, ROOT
 
 COMMAND = [sys.executable, "-P", "-c", "from reports.cli import main; main()"]
 PROJECT = {
@@ -70,8 +71,7 @@ ADVISED = dict(re.findall(r"(OMP_\w+)=(\w+)", diagnostics.thread_settings({}).ad
 def suite(nets):
     own = [f'"{name}:net"' for name in nets]
     shapes = "\n".join(f"[architectures.{net}]\ninput_shape = [1, 2, 2]" for net in own)
-    head = MINI.partition("[[sweep]]")[0]
-    return f'{head}\n[[sweep]]\narchitecture = [{", ".join(own)}]\nmode = "inference"\nbatch_size = [1]\n{shapes}\n'
+    return f'{BRIEF}\n[[sweep]]\narchitecture = [{", ".join(own)}]\nmode = "inference"\nbatch_size = [1]\n{shapes}\n'
 
 
 def dlhw(folder, *arguments, before=(), environment=None):
@@ -177,7 +177,7 @@ def bare(folder, **variables):
 
 
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TERM": "dumb", "NO_COLOR": "1"}
-COMPILED = MINI.partition("[[sweep]]")[0].replace("= 30", "= 300") + (
+COMPILED = BRIEF.replace("= 100", "= 300") + (
     '[[sweep]]\narchitecture = "lenet"\nmode = "inference"\nbatch_size = [1]\ncompile_mode = ["eager", "default"]\n'
 )
 
@@ -207,13 +207,14 @@ def test_a_user_without_name_and_home_in_a_locale_of_ascii(nobody):
 def test_a_home_with_spaces_that_cannot_be_written_to(tmp_path):
     (tmp_path / "my home").write_text("a file, and no folder: not even root writes into it")
     dispatch = '[[micro]]\noperation = "dispatch"\nsize = [1]\nthreads = [1]\n'
-    (tmp_path / "hw.toml").write_text(MINI.partition("[[sweep]]")[0] + dispatch)
+    (tmp_path / "hw.toml").write_text(BRIEF + dispatch)
     variables = bare(tmp_path, HOME=str(tmp_path / "my home"), LANG="de_DE.ISO-8859-1")
-    run = dlhw(tmp_path, "run", "--suite", "hw.toml", environment=variables)
+    run = dlhw(tmp_path, "run", "--suite", "hw.toml", "-o", "r.json", environment=variables)
     assert run.returncode == 0, run.stdout + run.stderr
+    found = ceilings.measured(records(json.loads((tmp_path / "r.json").read_text())))
     told = [line for line in run.stdout.decode().splitlines() if "the ceilings were not kept" in line]
     assert told == [line for line in told if line.endswith("Not a directory")]
-    assert len(told) == 1
+    assert len(told) == found.known  # what others on this machine have disturbed is nobody's best
 
 
 def test_no_place_for_temporary_files_is_one_line(tmp_path):

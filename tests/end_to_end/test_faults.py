@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import signal
-import time
 
 import pytest
+
+from tests.support.waiting import until
 
 NETS = """
 import ctypes, os, signal, time
@@ -94,14 +95,6 @@ def outcomes(runner, name="r.json"):
     return {key.split("@")[0].removeprefix("nets:") + key.split("-")[2]: value for key, value in found.items()}
 
 
-def wait_for(condition, what):
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.02)
-    pytest.fail(f"waited a minute for {what}")
-
-
 def test_each_fault_is_a_row_and_the_sweep_goes_on(runner):
     write_suite(runner, "sigkill", "sigsegv", "exits", "hangs", "raises", "hungry", "chatty", "fine", sizes="[1, 2]")
     output = runner.run("--benchmark-json=r.json")
@@ -162,10 +155,10 @@ def journal(runner):
 def test_a_killed_controller_loses_and_doubles_nothing(runner):
     write_suite(runner, "fine", "also_fine", "hangs", "chatty", limit=60)
     controller = runner.start("--benchmark-json=r.json")
-    wait_for(lambda: len(journal(runner)) == 2 and "hangs" not in "".join(journal(runner)), "two cases")
+    until(lambda: len(journal(runner)) == 2 and "hangs" not in "".join(journal(runner)))
     os.kill(controller.pid, signal.SIGKILL)
     controller.communicate()
-    wait_for(lambda: runner.processes() == {}, "the orphans' end")
+    until(lambda: runner.processes() == {})
     before = journal(runner)
     with (runner.folder / "r.journal.jsonl").open("a") as file:
         file.write('{"kind": "record", "node_id": "torn')
@@ -186,10 +179,10 @@ def test_a_controller_killed_between_launches_loses_none_of_them(runner):
     write_suite(runner, "fine", "also_fine", limit=60)
     arguments = ["--benchmark-json=r.json", "--launches=3"]
     controller = runner.start(*arguments)
-    wait_for(lambda: len(launches(runner)) == 3, "three launches")
+    until(lambda: len(launches(runner)) == 3)
     os.kill(controller.pid, signal.SIGKILL)
     controller.communicate()
-    wait_for(lambda: runner.processes() == {}, "the orphans' end")
+    until(lambda: runner.processes() == {})
     before = launches(runner)
     output = runner.run(*arguments, "--resume")
     assert output.returncode == 0, output.stdout
@@ -202,7 +195,7 @@ def test_a_controller_killed_between_launches_loses_none_of_them(runner):
 def test_an_interrupt_between_launches_tells_how_to_go_on(runner):
     write_suite(runner, "fine", "also_fine", limit=60)
     controller = runner.start("--benchmark-json=r.json", "--launches=3")
-    wait_for(lambda: len(launches(runner)) == 1, "a launch")
+    until(lambda: len(launches(runner)) == 1)
     controller.send_signal(signal.SIGINT)
     output, _ = controller.communicate(timeout=60)
     assert controller.returncode == 2
@@ -213,7 +206,7 @@ def test_an_interrupt_between_launches_tells_how_to_go_on(runner):
 def test_an_interrupt_keeps_what_was_measured_and_tells_how_to_go_on(runner):
     write_suite(runner, "fine", "hangs", "also_fine", limit=60)
     controller = runner.start("--benchmark-json=r.json")
-    wait_for(lambda: len(journal(runner)) == 1, "a case")
+    until(lambda: len(journal(runner)) == 1)
     controller.send_signal(signal.SIGINT)
     output, _ = controller.communicate(timeout=60)
     assert controller.returncode == 2
@@ -229,7 +222,7 @@ def test_a_killed_template_costs_one_case(runner):
     write_suite(runner, "hangs", "fine", limit=60)
     controller = runner.start("--benchmark-json=r.json")
     told = runner.folder / "hangs.pid"  # by the net itself, in its first step
-    wait_for(lambda: told.exists() and " " in told.read_text(), "the child")
+    until(lambda: told.exists() and " " in told.read_text())
     template = int(told.read_text().split()[1])
     assert "bench.worker" in runner.processes()[template]
     os.kill(template, signal.SIGKILL)

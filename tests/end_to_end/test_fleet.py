@@ -18,18 +18,10 @@ from bench.fleet.ledger import End
 from reports.history import schema
 from reports.history.store import open_store
 from tests.support import slurm
-from tests.support.runner import ROOT
-from tests.support.slurm import until
+from tests.support.runner import BRIEF, ROOT
+from tests.support.waiting import until
 
-SUITE = """
-[measure]
-precision = 0.5
-min_samples = 3
-min_seconds = 0.01
-max_seconds = 0.05
-warmup_seconds = 0.05
-time_limit_seconds = 60
-
+SUITE = f"""{BRIEF}
 [[sweep]]
 architecture = "lenet"
 batch_size = [1, 2]

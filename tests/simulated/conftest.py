@@ -10,18 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.simulated import device, warm
-from tests.support.runner import ROOT, Runner
+from tests.support.runner import BRIEF, ROOT, Runner
 from tests.support.shared import folder_of_all, once
-
-BUDGET = """
-[measure]
-precision = 0.5
-min_samples = 3
-min_seconds = 0.01
-max_seconds = 0.05
-warmup_seconds = 0.05
-time_limit_seconds = 60
-"""
 
 
 class Simulator:
@@ -79,7 +69,7 @@ class Simulator:
 
     def _sweep(self, folder, suite, options, environment):
         path = folder / "suite.toml"
-        path.write_text(BUDGET + suite)
+        path.write_text(BRIEF + suite)
         chosen = path if "[[" in suite else suite
         done = subprocess.run(
             Runner(folder).command("--benchmark-json=results.json", *options, suite=chosen), cwd=folder, text=True,

@@ -9,9 +9,8 @@ import sys
 import pytest
 
 from reports.results import frames
-from tests.simulated.conftest import BUDGET
 from tests.simulated.device import compiler
-from tests.support.runner import ROOT
+from tests.support.runner import BRIEF, ROOT
 
 IDLE_WATTS, MOST_WATTS = 50, 300
 SLOW = {"fp32": 1e9, "latency": 1e-5}
@@ -120,7 +119,7 @@ def begun(simulator, driver, tmp_path_factory):
     It watches for ten seconds by a clock on the wall: begun before the other tests here, awaited after them.
     """
     folder = tmp_path_factory.mktemp("run")
-    (folder / "suite.toml").write_text(BUDGET + SUITE)
+    (folder / "suite.toml").write_text(BRIEF + SUITE)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "dlhw", "run", "--suite", "suite.toml", "--benchmark-json=results.json"],
         cwd=folder, env=simulator.environment(NET) | driver("run"), text=True, stdin=subprocess.DEVNULL,

@@ -4,7 +4,6 @@ import itertools
 import json
 import signal
 import sys
-import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -12,7 +11,8 @@ import pytest
 
 from tests.simulated.conftest import Results
 from tests.simulated.device import COLLECTIVE
-from tests.support.runner import Runner
+from tests.support.runner import BRIEF, Runner
+from tests.support.waiting import until
 
 TRUTH = {"fp32": 1e9, "bandwidth": 1e9, "link": 2.5e8, "latency": 2e-5}
 TWICE = {name: 2 * value for name, value in TRUTH.items()} | {"latency": 1e-5}
@@ -71,15 +71,7 @@ interrupted = lambda: Net(once("interrupted", 1, signal.SIGINT))
 BLOCKS = {"steady": '["sim:0", "sim:1"]', "killed": '["sim:0", "sim:1"]', "fatal": '"sim:1"', "interrupted": '"sim:0"',
           "last": '"sim:1"'}  # fmt: skip
 OCTETS = 2**20
-SUITE = f"""
-[measure]
-precision = 0.5
-min_samples = 3
-min_seconds = 0.01
-max_seconds = 0.05
-warmup_seconds = 0.05
-time_limit_seconds = 100
-
+SUITE = f"""{BRIEF}
 [[micro]]
 operation = "all_reduce"
 size = "2x{OCTETS}"
@@ -121,14 +113,6 @@ class Person(Runner):
         return super().environment | self._environment
 
 
-def wait_for(condition, what):
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.02)
-    pytest.fail(f"waited a minute for {what}")
-
-
 def case(name, device):
     return f"mine:{name}@1x16x16-inference-b4-fp32-contiguous-eager-sim:{device}-t1"
 
@@ -147,7 +131,7 @@ def runs(person):
     found = []
     for more in ((), ("--resume",), ("--resume",)):
         done = person.run(*arguments, *more)
-        wait_for(lambda: person.processes() == {}, "the end of all that was started")
+        until(lambda: person.processes() == {})
         found.append(Run(done.returncode, done.stdout, *journal(person.folder)))
     return found, Results(json.loads((person.folder / "results.json").read_text()), found[-1].output)
 

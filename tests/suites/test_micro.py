@@ -209,26 +209,6 @@ def test_powers_are_powers_of_two_and_all(cores, counts):
     assert threads_of(["powers"], Machine(devices=("cpu",), threads=cores)) == counts
 
 
-@pytest.fixture
-def load(tmp_path):
-    def load(text, *overrides):
-        path = tmp_path / "own.toml"
-        path.write_text(text)
-        return suite.load(str(path), overrides)
-
-    return load
-
-
-@pytest.fixture
-def mistakes(load, tmp_path):
-    def mistakes(text, *overrides):
-        with pytest.raises(DlhwError) as caught:
-            load(text, *overrides)
-        return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
-
-    return mistakes
-
-
 BLOCKS = """
 [measure]
 max_seconds = 0.5

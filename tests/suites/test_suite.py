@@ -26,28 +26,6 @@ measure = { max_seconds = 2 }
 """
 
 
-@pytest.fixture
-def load(tmp_path):
-    def load(text, *overrides):
-        path = tmp_path / "own.toml"
-        path.write_text(text)
-        return suite.load(str(path), overrides)
-
-    return load
-
-
-@pytest.fixture
-def mistakes(load, tmp_path):
-    """The lines of the error that a suite gives, without the folder that it is in."""
-
-    def mistakes(text, *overrides):
-        with pytest.raises(DlhwError) as caught:
-            load(text, *overrides)
-        return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
-
-    return mistakes
-
-
 def ids(loaded, machine=BOX):
     return [case.id for case in loaded.cases(machine)]
 

@@ -8,15 +8,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "DLHW_TEST_MARK"
-MINI = """
+BRIEF = """
 [measure]
 precision = 0.5
 min_samples = 3
 min_seconds = 0.01
 max_seconds = 0.05
 warmup_seconds = 0.05
-time_limit_seconds = 30
-
+time_limit_seconds = 100
+"""
+MINI = f"""{BRIEF}
 [[sweep]]
 architecture = "lenet"
 batch_size = [1, 2]

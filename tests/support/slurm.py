@@ -8,10 +8,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
+
+from tests.support.waiting import until
 
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 PARTS = ("slurmctld", "slurmd", "munged", "squeue")
@@ -140,14 +141,6 @@ def kill_all(process):
     for each in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
-
-
-def until(true, seconds=60):
-    """Wait for what comes; fails where it does not."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.1)
 
 
 def free_ports(count):

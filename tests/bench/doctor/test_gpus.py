@@ -7,8 +7,8 @@ import pytest
 
 from bench.doctor import examine, gpus
 from bench.doctor.diagnostics import Verdict
-from bench.machine import nvml
 from tests.bench.machine import test_sensors
+from tests.support.driver import loaded
 
 
 class Driver(test_sensors.Driver):
@@ -47,14 +47,9 @@ class Driver(test_sensors.Driver):
 
 
 @pytest.fixture
-def driver(monkeypatch):
-    made = Driver()
-    monkeypatch.setattr(pynvml, "nvmlLib", made)
-    pynvml._nvmlGetFunctionPointer_cache.clear()
-    nvml.initialised.cache_clear()
-    yield made
-    pynvml._nvmlGetFunctionPointer_cache.clear()
-    nvml.initialised.cache_clear()
+def driver():
+    with loaded(Driver()) as library:
+        yield library
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from bench.fleet.alone import Standing
 from bench.fleet.engines.local import LocalRun
 from bench.fleet.task import Task
 from tests.support.runner import ROOT
-from tests.support.slurm import until
+from tests.support.waiting import until
 
 FINE = Standing(cores=8, online=8, quota=None, niceness=0, other_cores=0.05, variables={}, gpus={"GPU-1": ()})
 

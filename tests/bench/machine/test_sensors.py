@@ -8,6 +8,7 @@ import pytest
 
 from bench.machine import nvml, rapl, sensors
 from bench.records.record import Launch, Memory, Outcome, Record, Sampling, Status, plain
+from tests.support.driver import loaded
 
 ERRORS = [
     value for name, value in vars(pynvml).items()
@@ -102,14 +103,9 @@ class Driver:
 
 
 @pytest.fixture
-def driver(monkeypatch):
-    made = Driver()
-    monkeypatch.setattr(pynvml, "nvmlLib", made)
-    pynvml._nvmlGetFunctionPointer_cache.clear()
-    nvml.initialised.cache_clear()
-    yield made
-    pynvml._nvmlGetFunctionPointer_cache.clear()
-    nvml.initialised.cache_clear()
+def driver():
+    with loaded(Driver()) as library:
+        yield library
 
 
 def measure(driver, *, energy_seconds=6.0, during=lambda driver: None, uuid="GPU-aaaa", pid=100):

@@ -22,6 +22,19 @@ def test_what_was_typed_is_what_was_not_ours(called, typed):
     assert command.typed(called, Path("/a b")) == typed
 
 
+@pytest.mark.parametrize(
+    ("words", "passed"),
+    [
+        (["--suite", "smoke", "-o", "r.json"], ["--suite", "smoke", "--benchmark-json", "r.json"]),
+        (["-o", "addopts=-x", "-k", "b1"], ["-o", "addopts=-x", "-k", "b1"]),
+        (["-o"], ["-o"]),
+        (["-o", "-x"], ["-o", "-x"]),
+    ],
+)
+def test_results_are_written_by_the_option_that_all_commands_have(words, passed):
+    assert command.for_pytest(words) == passed
+
+
 def test_pytests_variables_are_set_aside_but_those_of_xdist():
     shell = {
         "PYTEST_ADDOPTS": "-x",

@@ -120,6 +120,16 @@ def test_compiling_is_dear_until_it_is_known():
     assert module.COMPILE_SECONDS < costs.launch(another, BUDGET) < 41.0
 
 
+def test_a_compiler_that_an_earlier_run_has_warmed_is_cheap(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    lazy = replace(LENET, compile_mode="default")
+    before = Costs(compiler_seconds=module.compiler_seconds("2.14"))
+    cache.write(cache.compiler("2.14"), {})
+    after = Costs(compiler_seconds=module.compiler_seconds("2.14"))
+    assert before.launch(lazy, BUDGET) - after.launch(lazy, BUDGET) == pytest.approx(8.0)
+    assert module.compiler_seconds("2.15") == module.COMPILER_SECONDS
+
+
 def test_disturbed_steps_tell_nothing_of_other_cases():
     calm, disturbed = Costs(), Costs()
     disturbed.learn(LENET, BUDGET, measured(seconds=(9.0,) * 5, noisy=("busy",), cost={"process": 9, "total": 9}))

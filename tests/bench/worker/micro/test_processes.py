@@ -18,6 +18,7 @@ from bench.worker.micro import processes
 from bench.worker.nets.correctness import Unsuitable
 from suites.case import Budget
 from suites.micro import Micro
+from tests.support.waiting import until
 
 BUDGET = Budget(
     precision=0.5, min_samples=3, min_seconds=0, max_seconds=0.05, warmup_seconds=0.05, time_limit_seconds=100
@@ -96,16 +97,6 @@ def places(pid):
     return found
 
 
-def wait_for(find, what):
-    """What `find` finds, once it does."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if found := find():
-            return found
-        time.sleep(0.02)
-    pytest.fail(f"no {what} after a minute")
-
-
 def template(worker):
     return worker.pid
 
@@ -116,7 +107,7 @@ def test_two_ranks_add_up(measure, worker):
     assert (record.work.metric, record.work.amount) == ("bytes_per_second", 4096)  # 2 (n - 1) / n = 1
     assert len(record.seconds) >= 3
     assert record.case["processes"] == 2
-    wait_for(lambda: not children(template(worker)), "end of the ranks")
+    until(lambda: not children(template(worker)))
 
 
 def test_once_is_a_step_of_all_ranks(worker):
@@ -139,8 +130,8 @@ def test_a_killed_rank_ends_its_case_and_leaves_nobody(worker, name, victim):
     thread = threading.Thread(target=lambda: answer.append(launcher.measure(case, FOREVER)))
     thread.start()
     try:
-        measurer = wait_for(lambda: children(template(worker)), "measurer")[0]
-        follower = wait_for(lambda: children(measurer), "follower")[0]
+        measurer = until(lambda: children(template(worker)))[0]
+        follower = until(lambda: children(measurer))[0]
         time.sleep(1)  # into the sampling
         assert places(measurer) | places(follower) == {host.CORES}
         os.kill(follower if victim == "follower" else measurer, signal.SIGKILL)
@@ -154,7 +145,7 @@ def test_a_killed_rank_ends_its_case_and_leaves_nobody(worker, name, victim):
     else:
         assert record.outcome.status is Status.FAILED
         assert "rank 1 was killed by SIGKILL" in record.outcome.reason
-    wait_for(lambda: not {measurer, follower} & set(descendants(os.getpid())), "end of the ranks")
+    until(lambda: not {measurer, follower} & set(descendants(os.getpid())))
     assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob(f"dlhw-ranks-{measurer}-*"))
 
 
@@ -164,7 +155,7 @@ def test_two_processes_train(measure, worker):
     assert (record.work.metric, record.work.amount) == ("images_per_second", 8)
     assert record.details == {"backend": "gloo"}
     assert len(record.seconds) >= 3
-    wait_for(lambda: not children(template(worker)), "end of the ranks")
+    until(lambda: not children(template(worker)))
 
 
 def test_threads_that_openmp_has_bound_are_set_free(worker):
@@ -174,9 +165,9 @@ def test_threads_that_openmp_has_bound_are_set_free(worker):
     thread = threading.Thread(target=lambda: answer.append(launcher.measure(case, FOREVER)))
     thread.start()
     try:
-        measurer = wait_for(lambda: children(template(worker)), "measurer")[0]
-        wait_for(lambda: len(list(Path(f"/proc/{measurer}/task").iterdir())) > 1, "threads")
-        wait_for(lambda: places(measurer) == {host.CORES}, "freedom")
+        measurer = until(lambda: children(template(worker)))[0]
+        until(lambda: len(list(Path(f"/proc/{measurer}/task").iterdir())) > 1)
+        until(lambda: places(measurer) == {host.CORES})
         time.sleep(1)  # into the sampling
         assert places(measurer) == {host.CORES}
         os.kill(measurer, signal.SIGKILL)
