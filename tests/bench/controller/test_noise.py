@@ -85,8 +85,8 @@ def test_a_short_window_says_little_of_a_rate(launch, kind):
 
 
 def test_processes_of_a_case_are_no_company():
-    crowd = record(other_cores=1.9)
-    assert "load" in noise.disturbances(crowd, BUDGET, cores=2)
+    crowd = record(other_cores=1.9, switches_per_second=2000.0)
+    assert noise.disturbances(crowd, BUDGET, cores=2).keys() == {"load", "switches"}
     own = replace(crowd, case={**crowd.case, "processes": 2})
     assert noise.disturbances(own, BUDGET, cores=2) == {}
 
