@@ -28,7 +28,8 @@ CHANGES_TIMES = (
     "PYTORCH_NO_HIP_MEMORY_CACHING", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "CUBLAS_WORKSPACE_CONFIG",
     "TORCHINDUCTOR_*", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "NVIDIA_TF32_OVERRIDE", "ATEN_CPU_CAPABILITY",
     "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "PYTHONMALLOC", "PYTHON_GIL", "PYTHON_JIT",
-    "LD_PRELOAD",
+    # the allocator: memory that is given back after each step is mapped anew in the next, page by page
+    "LD_PRELOAD", "MALLOC_*", "GLIBC_TUNABLES", "TCMALLOC_*", "MIMALLOC_*",
     # threads that sleep between operators have to be woken: LeNet of four images took 4.2 times as long on a virtual
     # machine of two cores, 0.90 ms for 0.22
     "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT",

@@ -16,6 +16,8 @@ from suites import units
 AGREEMENT = 0.02
 OVERHEAD = 0.005
 MEMORY = 0.02
+MAPPING = 1.0
+"""New memory may take twice as long as old."""
 OTHER_CORES = 0.1
 BETWEEN_LAUNCHES = 0.02
 WITHIN_A_LAUNCH = 0.01
@@ -260,6 +262,19 @@ def known_allocation(device: str, facts: Mapping[str, Any]) -> Diagnostic:
     if abs(facts["seen_bytes"] - facts["expected_bytes"]) > MEMORY * facts["expected_bytes"]:
         verdict, advice = Verdict.BAD, "do not believe memory figures of this machine"
     return Diagnostic(name=f"memory of {device}", value=value, verdict=verdict, advice=advice, facts=facts)
+
+
+def page_faults(facts: Mapping[str, float]) -> Diagnostic:
+    """What memory costs that is given back after each step and mapped anew in the next."""
+    cost = max(0.0, facts["first_seconds"] - facts["again_seconds"])
+    value = (
+        f"1 MiB of new memory takes {units.seconds(2**20 * cost)} and {2**20 * facts['faults']:.0f} faults more than "
+        "the same again"
+    )
+    advice = ""
+    if cost > MAPPING * facts["again_seconds"]:
+        advice = "training on the CPU may pay for it in every step, as dlhw explain tells: docs/method.md, Page faults"
+    return Diagnostic(name="page faults", value=value, advice=advice, facts=facts)
 
 
 def agreement(device: str, workload: str, facts: Mapping[str, Any]) -> Diagnostic:

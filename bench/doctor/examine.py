@@ -44,6 +44,7 @@ def examine(begin: Callable[[str, float], None], devices: Container[str] | None 
         yield from _probe(worker, "kernels", lambda facts: [diagnostics.kernels(facts, flags)])
         yield from _probe(worker, "flops", lambda facts: [diagnostics.flops(facts)])
         yield from _probe(worker, "clock", lambda facts: [diagnostics.clock(facts)], alternations=2 * ALTERNATIONS)
+        yield from _probe(worker, "page_faults", lambda facts: [diagnostics.page_faults(facts)])
         for device in environment["devices"]:
             if not device.get("reason") and (devices is None or device["name"] in devices):
                 yield from _device(worker, device, begin)

@@ -18,6 +18,9 @@ CORES = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") e
 
 Read before anything imports torch: where OMP_PROC_BIND is set, its OpenMP binds the thread that loads it to one place.
 """
+RATES = (
+    "stolen_share", "other_cores", "switches_per_second", "throttled_share", "page_faults_per_second", "system_cores",
+)  # fmt: skip
 _STAT = Path("/proc/stat")
 
 
@@ -31,6 +34,8 @@ class Moment:
         all_seconds: busy, idle and stolen.
         own_seconds: of this process.
         own_switches: involuntary context switches of this process's threads.
+        own_faults: page faults of this process that needed no disk: memory that the kernel mapped anew.
+        own_system_seconds: of `own_seconds`, in which the kernel worked for this process.
         throttled_seconds: in which a quota stopped this process's group, added up over cores.
     """
 
@@ -41,6 +46,8 @@ class Moment:
     stolen_seconds: float | None = None
     all_seconds: float | None = None
     throttled_seconds: float | None = None
+    own_faults: int = 0
+    own_system_seconds: float = 0.0
 
 
 def moment(of_cores: Collection[int] | None = None) -> Moment:
@@ -53,14 +60,17 @@ def moment(of_cores: Collection[int] | None = None) -> Moment:
     cores = {}
     with contextlib.suppress(OSError, ValueError, IndexError):
         cores = _cores(_STAT.read_text(), of_cores)
-    return Moment(time.perf_counter(), own, usage.ru_nivcsw, **cores, throttled_seconds=cgroup.throttled_seconds())
+    return Moment(
+        time.perf_counter(), own, usage.ru_nivcsw, **cores, throttled_seconds=cgroup.throttled_seconds(),
+        own_faults=usage.ru_minflt, own_system_seconds=usage.ru_stime,
+    )  # fmt: skip
 
 
 def between(before: Moment, after: Moment) -> dict[str, float | None]:
     """What happened meanwhile, by the names that `bench.records.record.Launch` has for it."""
     seconds = after.at_seconds - before.at_seconds
     if seconds <= 0:
-        return dict.fromkeys(("stolen_share", "other_cores", "switches_per_second", "throttled_share"))
+        return dict.fromkeys(RATES)
     every, stolen = _growth(before.all_seconds, after.all_seconds), _growth(before.stolen_seconds, after.stolen_seconds)
     busy, own = _growth(before.busy_seconds, after.busy_seconds), after.own_seconds - before.own_seconds
     return {
@@ -68,6 +78,8 @@ def between(before: Moment, after: Moment) -> dict[str, float | None]:
         "other_cores": None if busy is None else max(0.0, busy - own) / seconds,
         "switches_per_second": (after.own_switches - before.own_switches) / seconds,
         "throttled_share": _share(_growth(before.throttled_seconds, after.throttled_seconds), own, seconds),
+        "page_faults_per_second": (after.own_faults - before.own_faults) / seconds,
+        "system_cores": (after.own_system_seconds - before.own_system_seconds) / seconds,
     }
 
 

@@ -167,6 +167,8 @@ class Launch:
         other_cores: how many cores' worth of time other processes used.
         switches_per_second: involuntary context switches: how often a thread had to make way for another.
         throttled_share: of the window, in which the quota of a cgroup stopped the process.
+        page_faults_per_second: minor ones (`getrusage`): memory that the kernel mapped anew, page by page.
+        system_cores: how many cores' worth of time the kernel worked for the process.
         peak_bytes: of memory while sampling: of the accelerator where there is one, else of the process.
     """
 
@@ -180,6 +182,8 @@ class Launch:
     other_cores: float | None = None
     switches_per_second: float | None = None
     throttled_share: float | None = None
+    page_faults_per_second: float | None = None
+    system_cores: float | None = None
     peak_bytes: int | None = None
 
 

@@ -20,6 +20,12 @@ from bench.worker.nets.graphs import module_of
 from suites.architectures import find
 from suites.errors import DlhwError
 
+VARIABLES = (
+    "OMP_", "KMP_", "MKL_", "GOMP_", "CUDA_", "TORCH", "PYTORCH_", "ONEDNN_", "LD_PRELOAD", "MALLOC_", "GLIBC_TUNABLES",
+    "TCMALLOC_", "MIMALLOC_",
+)  # fmt: skip
+"""What their names begin with: they change what is measured, and are in the results."""
+OURS = {"PYTORCH_NVML_BASED_CUDA_CHECK"}
 COMPILE_SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
 
 
@@ -89,10 +95,7 @@ def _torch() -> dict[str, Any]:
             "cudnn.conv": str(backends.cudnn.conv.fp32_precision),
         },
         "environment": {
-            key: value
-            for key, value in sorted(os.environ.items())
-            if key.startswith(("OMP_", "KMP_", "MKL_", "GOMP_", "CUDA_", "TORCH", "PYTORCH_", "ONEDNN_", "LD_PRELOAD"))
-            and key != "PYTORCH_NVML_BASED_CUDA_CHECK"  # which is ours
+            key: value for key, value in sorted(os.environ.items()) if key.startswith(VARIABLES) and key not in OURS
         },
     }
 

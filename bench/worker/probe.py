@@ -4,8 +4,10 @@ import contextlib
 import ctypes
 import itertools
 import math
+import mmap
 import os
 import re
+import resource
 import statistics
 import sys
 import tempfile
@@ -27,6 +29,7 @@ from bench.worker.timing.clock import HostClock, Step, clock_for
 from suites.architectures import ARCHITECTURES, build
 
 KNOWN_ALLOCATION_BYTES = 256 * 2**20
+MAPPED_BYTES, MAPPINGS = 64 * 2**20, 7
 TURN_SECONDS = 0.15
 """What is timed in a turn of either instrument."""
 PRODUCT_SIZE = 1024
@@ -133,6 +136,28 @@ def known_allocation(events: Events, device: str) -> dict[str, Any]:
     return {"expected_bytes": expected, "seen_bytes": seen, "source": source}
 
 
+def page_faults(events: Events) -> dict[str, float]:
+    """What writing into memory takes that the kernel has yet to map, and into the same memory again: seconds a byte."""
+    torch.set_num_threads(1)
+    first, again, faults = [], [], []
+    for _ in range(MAPPINGS):
+        with mmap.mmap(-1, MAPPED_BYTES) as memory_of_ours:
+            numbers = torch.frombuffer(memory_of_ours, dtype=torch.uint8)
+            before, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
+            numbers.fill_(1)
+            between = time.perf_counter()
+            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+            numbers.fill_(1)
+            first.append((between - start) / MAPPED_BYTES)
+            again.append((time.perf_counter() - between) / MAPPED_BYTES)
+            del numbers  # which holds the mapping
+    return {
+        "first_seconds": statistics.median(first),
+        "again_seconds": statistics.median(again),
+        "faults": statistics.median(faults) / MAPPED_BYTES,
+    }
+
+
 def flops(events: Events) -> dict[str, int]:
     """FLOPs of one image's forward pass, of every net that comes with dlhw."""
     found = {}
@@ -194,6 +219,7 @@ PROBES: dict[str, Callable[..., dict[str, Any]]] = {
     "instrument": instrument,
     "clock": clock,
     "known_allocation": known_allocation,
+    "page_faults": page_faults,
     "flops": flops,
     "kernels": kernels,
     "energy": energy,

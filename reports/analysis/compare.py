@@ -20,7 +20,7 @@ COLUMNS = (
     "base_status", "head_status", "base_reason", "head_reason", "noisy",
 )  # fmt: skip
 """`ratio` is head's time over base's: above 1 head is slower. Of an operation that only counts steps it is theirs."""
-PASSED_OVER = {"environment", "build", "flags", "parallel_info", "hz_actual", "hz_advertised", "caches", "worker"}
+PASSED_OVER = {"build", "flags", "parallel_info", "hz_actual", "hz_advertised", "caches", "worker"}
 """Facts too long for a line, or different at every reading."""
 
 

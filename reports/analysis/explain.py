@@ -1,5 +1,6 @@
 """`dlhw explain`: in ten lines, why a case takes as long as it does, and what helped."""
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from suites import cases, units
 from suites.errors import DlhwError, did_you_mean
 
 OPERATORS_SHOWN = 3
+LITTLE = 0.05
+"""Of a step's time, spent by the kernel: not worth a line."""
 TOGGLES = ("precision", "memory_format", "compile_mode", "threads", "batch_size")
 """Axes that a person may set otherwise, with the same net on the same device."""
 OF_GPUS = {"cudnn_benchmark": "off", "power_limit": "default"}
@@ -53,6 +56,7 @@ def explain(paths: Sequence[Path], case_id: str) -> Explanation:
     neighbours = [other for other in file.records if other.outcome.status is Status.MEASURED]
     found = settings(record, neighbours)
     lines: list[tuple[str, str]] = [("time", _time(record)), *_bound_lines(record, known), *_memory(record)]
+    lines += [("page faults", text) for text in _page_faults(record)]
     lines += [("note", note) for note in (record.notes or {}).values()]
     lines += [("settings", text) for text in _setting_lines(record, found)]
     facts: dict[str, Any] = {"case": record.id, "toggles": [asdict(setting) for setting in found]}
@@ -157,6 +161,25 @@ def _memory(record: Record) -> Iterator[tuple[str, str]]:
     peak = memory.peak_allocated_bytes if on_device else memory.peak_host_bytes
     before = "" if on_device else f", {units.octets(memory.base_host_bytes)} of it before there was a net"
     yield "memory", f"{units.octets(peak)} at the peak{before}; weights {units.octets(memory.parameter_bytes)}"
+
+
+def _page_faults(record: Record) -> Iterator[str]:
+    """What mapping memory anew took, where it was more than a little; of several launches the median."""
+    assert record.sampling is not None
+    told = [
+        (launch.page_faults_per_second * launch.median_seconds, launch.system_cores)
+        for launch in record.sampling.launches
+        if launch.page_faults_per_second is not None and launch.system_cores is not None
+    ]
+    if not told:
+        return
+    faults, cores = map(statistics.median, zip(*told, strict=True))
+    if cores < LITTLE or faults < 1:
+        return
+    yield (
+        f"{units.number(faults)} a step; the kernel was at work for {units.percent(cores)} of the time: memory given "
+        "back is mapped anew, which another allocator may spare (docs/method.md, Page faults)"
+    )
 
 
 def settings(record: Record, others: Sequence[Record]) -> list[Setting]:

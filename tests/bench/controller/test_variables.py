@@ -31,6 +31,7 @@ def test_what_traces_logs_or_takes_threads_away_is_set_aside_and_nothing_else():
         ({"CUDA_LAUNCH_BLOCKING": "1"}, ["kept, though it changes times: CUDA_LAUNCH_BLOCKING=1"]),
         ({"CUDA_LAUNCH_BLOCKING": "0"}, []),
         ({"OMP_WAIT_POLICY": "passive"}, ["kept, though it changes times: OMP_WAIT_POLICY=passive"]),
+        ({"MALLOC_TRIM_THRESHOLD_": "8"}, ["kept, though it changes times: MALLOC_TRIM_THRESHOLD_=8"]),
         ({"TORCHINDUCTOR_MAX_AUTOTUNE": "1"}, ["kept, though it changes times: TORCHINDUCTOR_MAX_AUTOTUNE=1"]),
         ({"TORCHINDUCTOR_CACHE_DIR": "/cache", "TORCHINDUCTOR_PROFILE": "1"},
          ["set aside for the measuring process: TORCHINDUCTOR_PROFILE"]),

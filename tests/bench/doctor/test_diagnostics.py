@@ -59,6 +59,19 @@ def test_a_known_allocation_is_seen(seen, expected):
     assert verdict(found) == expected
 
 
+@pytest.mark.parametrize(("again", "advised"), [(0.4e-10, True), (0.6e-10, False), (2e-10, False)])
+def test_new_memory_may_take_twice_as_long_as_old(again, advised):
+    found = diagnostics.page_faults({"first_seconds": 1e-10, "again_seconds": again, "faults": 1 / 4096})
+    assert found.verdict is Verdict.FACT
+    assert bool(found.advice) is advised
+    assert "256 faults" in found.value
+
+
+def test_what_new_memory_takes_is_told_by_the_mebibyte():
+    found = diagnostics.page_faults({"first_seconds": 6e-10, "again_seconds": 1e-10, "faults": 1 / 2**21})
+    assert found.value == "1 MiB of new memory takes 524 us and 0 faults more than the same again"
+
+
 def test_flops_are_exact_or_bad():
     assert verdict(diagnostics.flops(EXACT_FORWARD_FLOPS)) == Verdict.GOOD
     wrong = diagnostics.flops(EXACT_FORWARD_FLOPS | {"lenet": 416_520})

@@ -34,7 +34,7 @@ def test_everything_is_examined(examined):
     assert names >= {
         "processor", "torch", "fp32 as torch has it", "torch.compile", "cores", "thread settings", "environment",
         "clock rate", "other processes", "stolen time", "convolutions", "FLOPs", "clock", "memory of cpu",
-        "agreement on cpu", "energy of cpu", "repeatability, 1 thread",
+        "page faults", "agreement on cpu", "energy of cpu", "repeatability, 1 thread",
     }  # fmt: skip
     workloads = [finding.facts["workload"] for finding in examined[0] if finding.name == "agreement on cpu"]
     assert workloads == ["LeNet b1", "ResNet-18 b1", "matrix product"]
@@ -49,6 +49,12 @@ def test_the_instrument_is_right_where_noise_cannot_matter(examined):
     assert one(examined, "FLOPs").facts["counted"] == EXACT_FORWARD_FLOPS
     assert one(examined, "memory of cpu").verdict == Verdict.GOOD
     assert one(examined, "memory of cpu").facts["expected_bytes"] == 256 * 2**20
+
+
+def test_new_memory_takes_faults_and_time(examined):
+    facts = one(examined, "page faults").facts
+    assert 0 < facts["faults"] <= 1 / 4096  # huge pages take fewer
+    assert min(facts["first_seconds"], facts["again_seconds"]) > 0
 
 
 def test_both_instruments_took_turns_on_the_same_step(examined):

@@ -69,9 +69,11 @@ def test_the_machine_has_the_same_fingerprint_twice(described):
 def test_variables_that_steer_the_libraries_are_kept_and_no_others(monkeypatch):
     monkeypatch.setenv("OMP_PROC_BIND", "close")
     monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "100000000000")
     monkeypatch.setenv("A_PASSWORD", "secret")
     kept = environment._torch()["environment"]
     assert kept["OMP_PROC_BIND"] == "close"
+    assert kept["MALLOC_TRIM_THRESHOLD_"] == "100000000000"
     assert "PYTORCH_NVML_BASED_CUDA_CHECK" not in kept
     assert "secret" not in json.dumps(environment.describe())
 

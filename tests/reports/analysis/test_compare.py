@@ -67,13 +67,14 @@ def test_what_else_differs_comes_first(tmp_path):
     base, head = (json.loads(json.dumps(results(measured()))) for _ in range(2))
     head["machine_info"]["torch"]["version"] = "2.12.0"
     head["machine_info"]["devices"][0]["model"] = "Model 2"
+    head["machine_info"]["torch"]["environment"] = {"MALLOC_TRIM_THRESHOLD_": "100000000000"}
     head["dlhw"]["fingerprint"] = "beef"
     for name, data in (("b", base), ("h", head)):
         (tmp_path / name).write_text(json.dumps(data))
     found = compare(tmp_path / "b", tmp_path / "h")
     assert dict(found.environment) == {
         "torch.version": ("2.11.0", "2.12.0"), "devices.cpu.model": ("Model 1", "Model 2"),
-        "fingerprint": ("f00d", "beef"),
+        "torch.environment.MALLOC_TRIM_THRESHOLD_": ("-", "100000000000"), "fingerprint": ("f00d", "beef"),
     }  # fmt: skip
     assert found.warnings[0].startswith("another machine or torch")
 

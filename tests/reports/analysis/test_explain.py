@@ -83,6 +83,26 @@ def test_of_a_compiled_case_the_kernels_are_nobodys_knowledge(lines):
     assert any("the least take 244 us at the bandwidth seen here" in line for line in found)
 
 
+def faulting(*launches):
+    """The net's record of launches of 4 ms steps: (page faults a second, cores that the kernel took) of each."""
+    record = net()
+    (one,) = record.sampling.launches
+    told = [replace(one, page_faults_per_second=faults, system_cores=cores) for faults, cores in launches]
+    return replace(record, sampling=replace(record.sampling, launches=tuple(told)))
+
+
+def test_page_faults_are_told_where_the_kernel_works_for_them(lines):
+    told = lambda *launches: [line for line in lines(faulting(*launches)) if line.startswith("page faults")]  # noqa: E731
+    assert told((250_000.0, 0.3)) == [
+        "page faults: 1,000 a step; the kernel was at work for 30.0% of the time: memory given back is mapped anew, "
+        "which another allocator may spare (docs/method.md, Page faults)"
+    ]
+    assert told((1e6, 0.6), (2e6, 0.5), (0.0, 0.0))[0].startswith(
+        "page faults: 4,000 a step; the kernel was at work for 50"
+    )
+    assert told((250_000.0, 0.049)) == told((100.0, 0.3)) == told((None, None)) == []
+
+
 def test_what_was_counted_is_said(lines):
     counts = Counts(
         operators={"aten::convolution": 2, "aten::sigmoid": 4, "aten::addmm": 3, "aten::t": 3}, allocations=11,
