@@ -17,6 +17,8 @@ from bench.records.record import Record
 STUDENT_975 = {2: 12.7062, 3: 4.30265, 4: 3.18245, 5: 2.77645}
 """Number of launches -> the 97.5 % quantile of Student's t with one degree of freedom less."""
 PERCENTILE_CONFIDENCE = 0.99
+MUCH_KERNEL = 0.05
+"""Of a step's time, that the kernel takes: less is not worth a line."""
 
 
 @dataclass(frozen=True)
@@ -187,3 +189,24 @@ def _interval_rank(count: int, confidence: float) -> int | None:
         term = term * (count - rank) // (rank + 1)
         below += term
     return rank if rank >= 0 else None
+
+
+@dataclass(frozen=True)
+class PageFaults:
+    """Minor ones of a step, and the kernel's time for the process as a share of the step's; medians of the launches."""
+
+    a_step: float
+    kernel_share: float
+
+
+def page_faults(record: Record) -> PageFaults | None:
+    """On the CPU, where the kernel took `MUCH_KERNEL` of a step and mapped memory in it; else None."""
+    told = [
+        (launch.page_faults_per_second * launch.median_seconds, launch.system_cores)
+        for launch in (record.sampling.launches if record.sampling and record.case["device"] == "cpu" else ())
+        if launch.page_faults_per_second is not None and launch.system_cores is not None
+    ]
+    if not told:
+        return None
+    a_step, share = map(statistics.median, zip(*told, strict=True))
+    return PageFaults(a_step, share) if share >= MUCH_KERNEL and a_step >= 1 else None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench.machine.bounds import bounds, classify, work_of
 from bench.machine.ceilings import Ceilings
 from bench.records.record import Record, Status
-from bench.records.summary import summarise, value_of
+from bench.records.summary import MUCH_KERNEL, page_faults, summarise, value_of
 from suites import units
 
 MOST_GROUPS, MOST_REASONS = 14, 6
@@ -103,6 +103,19 @@ def spread(records: Sequence[Record]) -> list[str]:
             f"{units.count(aside, 'case')} with launches that were disturbed and set aside: they are in the journal"
         )
     return lines
+
+
+def mapping(records: Iterable[Record]) -> list[str]:
+    """Where mapping memory anew took a good part of a step: which no bound tells."""
+    nets = [record for record in undisturbed(records) if record.work is None]
+    found = [(faults.kernel_share, record.id) for record in nets if (faults := page_faults(record))]
+    if not found:
+        return []
+    share, worst = max(found)
+    return [
+        f"page faults: in {units.count(len(found), 'case')} the kernel was at work for {units.percent(MUCH_KERNEL)} of "
+        f"a step or more, most of all {units.percent(share)} of {worst}: dlhw explain"
+    ]
 
 
 def _kind(reason: str) -> str:

@@ -127,6 +127,7 @@ def _screen(config: pytest.Config, sweep: Sweep, measured: Sequence[Record]) -> 
     for finding in findings(measured, sweep.environment["host"]):
         yield f"{finding.subject}: {finding.text}"
     yield from ending.spread(measured)
+    yield from ending.mapping(measured)
     yield from ending.not_measured(sweep.records.values())
     yield f"journal: {sweep.journal_path}"
     path = config.getoption("benchmark_json", None)

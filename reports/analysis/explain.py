@@ -1,6 +1,5 @@
 """`dlhw explain`: in ten lines, why a case takes as long as it does, and what helped."""
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,15 +9,13 @@ from bench.machine.bounds import Bounds, bounds, classify, is_compiled, work_of
 from bench.machine.ceilings import Ceilings
 from bench.records.curves import Ratio, ratio
 from bench.records.record import Counts, Record, Status
-from bench.records.summary import summarise, value_of
+from bench.records.summary import page_faults, summarise, value_of
 from reports.analysis.roofline import ceilings_of
 from reports.results import frames
 from suites import cases, units
 from suites.errors import DlhwError, did_you_mean
 
 OPERATORS_SHOWN = 3
-LITTLE = 0.05
-"""Of a step's time, spent by the kernel: not worth a line."""
 TOGGLES = ("precision", "memory_format", "compile_mode", "threads", "batch_size")
 """Axes that a person may set otherwise, with the same net on the same device."""
 OF_GPUS = {"cudnn_benchmark": "off", "power_limit": "default"}
@@ -164,22 +161,12 @@ def _memory(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _page_faults(record: Record) -> Iterator[str]:
-    """What mapping memory anew took, where it was more than a little; of several launches the median."""
-    assert record.sampling is not None
-    told = [
-        (launch.page_faults_per_second * launch.median_seconds, launch.system_cores)
-        for launch in record.sampling.launches
-        if launch.page_faults_per_second is not None and launch.system_cores is not None
-    ]
-    if not told:
-        return
-    faults, cores = map(statistics.median, zip(*told, strict=True))
-    if cores < LITTLE or faults < 1:
-        return
-    yield (
-        f"{units.number(faults)} a step; the kernel was at work for {units.percent(cores)} of the time: memory given "
-        "back is mapped anew, which another allocator may spare (docs/method.md, Page faults)"
-    )
+    if found := page_faults(record):
+        share = units.percent(found.kernel_share)
+        yield (
+            f"{units.number(found.a_step)} a step; the kernel was at work for {share} of the time: memory given back "
+            "is mapped anew, which another allocator may spare (docs/method.md, Page faults)"
+        )
 
 
 def settings(record: Record, others: Sequence[Record]) -> list[Setting]:

@@ -94,6 +94,21 @@ def test_how_well_it_is_known_and_what_was_disturbed():
     assert third.startswith("1 case with launches that were disturbed and set aside")
 
 
+def test_where_the_kernel_maps_memory_in_every_step_it_is_told():
+    def faulting(batch_size, share, **parts):
+        record = measured(replace(LENET, batch_size=batch_size), **parts)
+        (one,) = record.sampling.launches
+        mapped = replace(one, page_faults_per_second=1e6, system_cores=share)
+        return replace(record, sampling=replace(record.sampling, launches=(mapped,)))
+
+    records = [faulting(1, 0.049), faulting(2, 0.05), faulting(4, 0.494), faulting(8, 0.9, noisy=("busy",)), measured()]
+    assert ending.mapping(records) == [
+        "page faults: in 2 cases the kernel was at work for 5.0% of a step or more, most of all 49.4% of "
+        "lenet-inference-b4-fp32-contiguous-eager-cpu-t2: dlhw explain"
+    ]
+    assert ending.mapping(records[:1]) == []
+
+
 def test_of_nothing_nothing_is_said():
     assert ending.spread([]) == ending.not_measured([]) == []
 
