@@ -17,8 +17,9 @@ from bench.records.record import Record
 STUDENT_975 = {2: 12.7062, 3: 4.30265, 4: 3.18245, 5: 2.77645}
 """Number of launches -> the 97.5 % quantile of Student's t with one degree of freedom less."""
 PERCENTILE_CONFIDENCE = 0.99
-MUCH_KERNEL = 0.05
-"""Of a step's time, that the kernel takes: less is not worth a line."""
+MUCH_KERNEL, FEWEST_KERNEL_SECONDS, FEWEST_FAULTS = 0.05, 0.03, 100
+"""Of a step's time, that the kernel takes: less is not worth a line. It is told by ticks of 10 ms: one or two are none.
+And of a step: with fewer the kernel does something else, such as waking threads (LeNet: 9 % with two faults a step)."""
 
 
 @dataclass(frozen=True)
@@ -193,20 +194,23 @@ def _interval_rank(count: int, confidence: float) -> int | None:
 
 @dataclass(frozen=True)
 class PageFaults:
-    """Minor ones of a step, and the kernel's time for the process as a share of the step's; medians of the launches."""
+    """Minor ones of a step, and the kernel's time for the process as a share of the step's, over all launches."""
 
     a_step: float
     kernel_share: float
 
 
 def page_faults(record: Record) -> PageFaults | None:
-    """On the CPU, where the kernel took `MUCH_KERNEL` of a step and mapped memory in it; else None."""
-    told = [
-        (launch.page_faults_per_second * launch.median_seconds, launch.system_cores)
-        for launch in (record.sampling.launches if record.sampling and record.case["device"] == "cpu" else ())
-        if launch.page_faults_per_second is not None and launch.system_cores is not None
-    ]
-    if not told:
+    """On the CPU, where mapping memory took a good part of a step; None elsewhere, and where nobody knows."""
+    launches = record.sampling.launches if record.sampling and record.case["device"] == "cpu" else ()
+    steps = window = faults = kernel = 0.0
+    for launch in launches:
+        if launch.page_faults_per_second is None or launch.system_cores is None:
+            return None
+        of_launch = launch.samples * launch.steps_per_sample
+        seconds = of_launch * launch.median_seconds
+        steps, window = steps + of_launch, window + seconds
+        faults, kernel = faults + launch.page_faults_per_second * seconds, kernel + launch.system_cores * seconds
+    if kernel < FEWEST_KERNEL_SECONDS or kernel < MUCH_KERNEL * window or faults < FEWEST_FAULTS * steps:
         return None
-    a_step, share = map(statistics.median, zip(*told, strict=True))
-    return PageFaults(a_step, share) if share >= MUCH_KERNEL and a_step >= 1 else None
+    return PageFaults(faults / steps, kernel / window)

@@ -54,7 +54,10 @@ def _bound(record: Record, known: Ceilings) -> str:
     if record.flops is None or record.traffic is None:
         return units.UNKNOWN
     work = work_of(record)
-    return classify(work.seconds, bounds(work, known))[0] or units.UNKNOWN
+    bound, faults = classify(work.seconds, bounds(work, known))[0], page_faults(record)
+    return (bound or units.UNKNOWN) + (
+        f", page faults {units.percent(faults.kernel_share)}" if bound and faults else ""
+    )
 
 
 def not_measured(outcomes: Iterable[Record]) -> list[str]:

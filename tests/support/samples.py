@@ -1,6 +1,7 @@
 """Small cases, records and results files, made by hand."""
 
 import json
+from dataclasses import replace
 
 from bench.records.record import Check, Compile, Flops, Launch, Memory, Outcome, Record, Sampling, Status, Work
 from suites.case import Case
@@ -41,6 +42,14 @@ def measured(case=LENET, seconds=SECONDS, *, noisy=(), **parts):
         }
         | parts
     )  # fmt: skip
+
+
+def faulting(*launches, record=None, **facts):
+    """A record of such launches: (page faults a second, cores' worth of the kernel's time) of each."""
+    record = record or measured()
+    (one,) = record.sampling.launches
+    told = [replace(one, page_faults_per_second=faults, system_cores=cores, **facts) for faults, cores in launches]
+    return replace(record, sampling=replace(record.sampling, launches=tuple(told)))
 
 
 def compiled(seconds=30.0):

@@ -3,6 +3,7 @@
 import math
 import random
 import statistics
+from dataclasses import astuple, replace
 from itertools import chain
 
 import pytest
@@ -14,6 +15,7 @@ from scipy.stats import binom
 from bench.records.record import Launch, Sampling, Work
 from bench.records.summary import (
     STUDENT_975,
+    PageFaults,
     Summary,
     Value,
     across_machines,
@@ -21,11 +23,12 @@ from bench.records.summary import (
     half_width,
     launch_interval,
     median_interval,
+    page_faults,
     percentile,
     summarise,
     value_of,
 )
-from tests.support.samples import SECONDS, measured
+from tests.support.samples import SECONDS, faulting, measured
 
 
 def coverage(rank, count):
@@ -193,3 +196,27 @@ def test_how_far_a_machine_may_be_from_others_of_its_kind_is_in_the_interval():
     assert across_machines(found, value, None) == (found, value)
     unknown = Summary(1.0, None, None, None, None, 1)
     assert across_machines(unknown, Value("steps", 1.0, None, None), 0.1)[0] == unknown
+
+
+@pytest.mark.parametrize(
+    ("launches", "facts", "found"),
+    [
+        ([(250_000.0, 0.3)], {}, PageFaults(1000.0, 0.3)),
+        ([(250_000.0, 0.3), (750_000.0, 0.5)], {}, PageFaults(2000.0, 0.4)),
+        ([(250_000.0, 0.049)], {}, None),  # little of a step
+        ([(24_000.0, 0.3)], {}, None),  # 96 a step: the kernel is busy with something else
+        ([(250_000.0, 0.3)], {"samples": 24}, None),  # two ticks of the kernel's clock
+        ([(250_000.0, 0.3)], {"samples": 12, "steps_per_sample": 4}, PageFaults(1000.0, 0.3)),
+        ([(250_000.0, 0.3), (None, None)], {}, None),  # a launch by an earlier dlhw
+    ],
+)
+def test_page_faults_count_where_the_kernel_is_surely_at_work_for_them(launches, facts, found):
+    told = page_faults(faulting(*launches, **{"samples": 100, "median_seconds": 0.004} | facts))
+    assert told is found is None or astuple(told) == pytest.approx(astuple(found))
+
+
+def test_page_faults_of_an_accelerators_host_are_not_its_steps():
+    record = faulting((250_000.0, 0.3), samples=100)
+    elsewhere = replace(record, case={**record.case, "device": "cuda:0"})
+    assert page_faults(record) is not None
+    assert page_faults(elsewhere) is None

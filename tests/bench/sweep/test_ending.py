@@ -8,7 +8,7 @@ from bench.machine.ceilings import Best, Ceilings
 from bench.records.record import Traffic
 from bench.sweep import ending
 from suites import cases
-from tests.support.samples import LENET, ended, measured, micro
+from tests.support.samples import LENET, ended, faulting, measured, micro
 
 TRAFFIC = Traffic(compulsory_bytes=1000, operator_bytes=1000, operators=11, by_size={"10": 1000})
 KNOWN = Ceilings({"cpu-t2-fp32": Best(1e10, "a")}, {"cpu-t2": {2**20: Best(1e9, "b")}}, {"cpu-t2": Best(1e-6, "c")})
@@ -30,6 +30,12 @@ def test_the_fastest_setting_of_each_net_and_mode_with_what_bounds_it():
     assert "b8 fp32 contiguous eager cpu t2" in inference
     assert inference.endswith("compute-bound")
     assert "4,000" in training
+
+
+def test_what_no_bound_tells_stands_beside_it():
+    record = faulting((1e6, 0.494), record=fast(), samples=200, median_seconds=0.001)
+    assert ending.best_settings([record], KNOWN)[1].endswith("compute-bound, page faults 49.4%")
+    assert ending.best_settings([record], Ceilings())[1].endswith(" -")
 
 
 def test_without_ceilings_it_says_how_to_have_them_once():
@@ -95,13 +101,11 @@ def test_how_well_it_is_known_and_what_was_disturbed():
 
 
 def test_where_the_kernel_maps_memory_in_every_step_it_is_told():
-    def faulting(batch_size, share, **parts):
+    def one(batch_size, share, **parts):
         record = measured(replace(LENET, batch_size=batch_size), **parts)
-        (one,) = record.sampling.launches
-        mapped = replace(one, page_faults_per_second=1e6, system_cores=share)
-        return replace(record, sampling=replace(record.sampling, launches=(mapped,)))
+        return faulting((1e6, share), record=record, samples=200, median_seconds=0.004)
 
-    records = [faulting(1, 0.049), faulting(2, 0.05), faulting(4, 0.494), faulting(8, 0.9, noisy=("busy",)), measured()]
+    records = [one(1, 0.049), one(2, 0.05), one(4, 0.494), one(8, 0.9, noisy=("busy",)), measured()]
     assert ending.mapping(records) == [
         "page faults: in 2 cases the kernel was at work for 5.0% of a step or more, most of all 49.4% of "
         "lenet-inference-b4-fp32-contiguous-eager-cpu-t2: dlhw explain"
