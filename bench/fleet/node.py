@@ -1,7 +1,8 @@
 """On a node: verify that it is ours alone, measure a block, and tell every line of the journal as it is written.
 
 `python -m bench.fleet.node TASK.json OUT.jsonl`, or with `-` for standard input and output. A process of its own, clean
-of what the engine's workers carry; it ends with its parent.
+of what the engine's workers carry; it ends with its parent, whose id is in DLHW_PARENT: one that was killed before this
+process could ask who its parent is would leave it behind, to measure for nobody.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from bench.fleet.task import Message, Task, software
 from bench.machine import host
 from bench.sweep import command
 
+PARENT = "DLHW_PARENT"
 POLL_SECONDS = 0.2
 OUTPUT_LINES = 20
 
@@ -42,7 +44,7 @@ class Speaker:
 def main() -> int:
     """Do the task that the first argument names, and tell it to the second."""
     _, source, target = sys.argv
-    host.end_with_parent(os.getppid())
+    host.end_with_parent(int(os.environ.pop(PARENT, os.getppid())))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     task = Task.from_json(json.loads(sys.stdin.read() if source == "-" else Path(source).read_text()))
     with contextlib.ExitStack() as stack:

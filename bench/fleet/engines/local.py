@@ -19,10 +19,11 @@ class LocalRun:
 
     def __init__(self, task: Task, environment: dict[str, str] | None = None) -> None:
         self._lines: SimpleQueue[str] = SimpleQueue()
+        variables = os.environ if environment is None else environment
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bench.fleet.node", "-", "-"], text=True, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**(os.environ if environment is None else environment), "PYTHONPATH": str(ROOT)},
+            env={**variables, "PYTHONPATH": str(ROOT), "DLHW_PARENT": str(os.getpid())},
         )  # fmt: skip
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:  # that it has ended is told by `ended`

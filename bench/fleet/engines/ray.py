@@ -29,6 +29,7 @@ def serve(task, dropped, packed):
 
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
     environment.pop("CUDA_VISIBLE_DEVICES", None)
+    environment["DLHW_PARENT"] = str(os.getpid())
     folder = tempfile.mkdtemp(prefix="dlhw-sent-") if packed else None
     if folder:
         zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)

@@ -182,7 +182,8 @@ def serve(source: str, out: str, root: str) -> int:
     for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         environment.pop(name, None)
     command = [sys.executable, "-P", "-m", "bench.fleet.node", source, out]
-    return subprocess.run(command, check=False, env={**environment, "PYTHONPATH": root}).returncode
+    environment |= {"PYTHONPATH": root, "DLHW_PARENT": str(os.getpid())}
+    return subprocess.run(command, check=False, env=environment).returncode
 
 
 def _gpus(gres: str) -> int:

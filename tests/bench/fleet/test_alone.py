@@ -85,6 +85,20 @@ def test_what_a_killed_task_left_is_in_nobodys_way(monkeypatch, tmp_path):
     assert first.stat().st_mode & 0o777 == second.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_nodes_process_whose_parent_has_gone_before_it_could_ask_begins_nothing(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", ""])
+    parent.wait()
+    (tmp_path / "task.json").write_text("no task, as who reads it would find")
+    command = [sys.executable, "-P", "-m", "bench.fleet.node", "task.json", "out.jsonl"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DLHW_PARENT": str(parent.pid)}
+    late = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert (late.returncode, late.stderr) == (1, b"")
+    in_time = subprocess.run(
+        command, cwd=tmp_path, env=environment | {"DLHW_PARENT": str(os.getpid())}, capture_output=True, check=False
+    )
+    assert b"JSONDecodeError" in in_time.stderr
+
+
 def test_a_nodes_process_that_raises_leaves_its_last_words():
     run = LocalRun(Task(attempt=1, arguments=(), wait_seconds="soon"))
     until(lambda: run.ended() is not None, 60)
