@@ -76,6 +76,15 @@ def read(name: str) -> Any:
         raise damaged(name) from error
 
 
+def there(name: str) -> bool:
+    """Whether something that can be read is kept by this name.
+
+    Raises:
+        DlhwError: there is no place where anything could be kept.
+    """
+    return os.access(path_of(name), os.R_OK)  # of a folder that is another's, too, where Path.exists would raise
+
+
 def damaged(name: str) -> DlhwError:
     """What to say of a file whose content is not what it should be."""
     return DlhwError(f"{path_of(name)}: damaged; delete it, and measure again")

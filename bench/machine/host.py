@@ -18,9 +18,6 @@ CORES = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") e
 
 Read before anything imports torch: where OMP_PROC_BIND is set, its OpenMP binds the thread that loads it to one place.
 """
-RATES = (
-    "stolen_share", "other_cores", "switches_per_second", "throttled_share", "page_faults_per_second", "system_cores",
-)  # fmt: skip
 _STAT = Path("/proc/stat")
 
 
@@ -70,7 +67,7 @@ def between(before: Moment, after: Moment) -> dict[str, float | None]:
     """What happened meanwhile, by the names that `bench.records.record.Launch` has for it."""
     seconds = after.at_seconds - before.at_seconds
     if seconds <= 0:
-        return dict.fromkeys(RATES)
+        return dict.fromkeys(("stolen_share", "other_cores", "switches_per_second", "throttled_share"))
     every, stolen = _growth(before.all_seconds, after.all_seconds), _growth(before.stolen_seconds, after.stolen_seconds)
     busy, own = _growth(before.busy_seconds, after.busy_seconds), after.own_seconds - before.own_seconds
     return {
@@ -78,6 +75,15 @@ def between(before: Moment, after: Moment) -> dict[str, float | None]:
         "other_cores": None if busy is None else max(0.0, busy - own) / seconds,
         "switches_per_second": (after.own_switches - before.own_switches) / seconds,
         "throttled_share": _share(_growth(before.throttled_seconds, after.throttled_seconds), own, seconds),
+    }
+
+
+def kernel_between(before: Moment, after: Moment) -> dict[str, float | None]:
+    """What the kernel did for this process meanwhile, by `bench.records.record.Launch`'s names."""
+    seconds = after.at_seconds - before.at_seconds
+    if seconds <= 0:
+        return dict.fromkeys(("page_faults_per_second", "system_cores"))
+    return {
         "page_faults_per_second": (after.own_faults - before.own_faults) / seconds,
         "system_cores": (after.own_system_seconds - before.own_system_seconds) / seconds,
     }

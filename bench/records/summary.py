@@ -19,7 +19,7 @@ STUDENT_975 = {2: 12.7062, 3: 4.30265, 4: 3.18245, 5: 2.77645}
 PERCENTILE_CONFIDENCE = 0.99
 MUCH_KERNEL, FEWEST_KERNEL_SECONDS, FEWEST_FAULTS = 0.05, 0.03, 100
 """Of a step's time, that the kernel takes: less is not worth a line. It is told by ticks of 10 ms: one or two are none.
-And of a step: with fewer the kernel does something else, such as waking threads (LeNet: 9 % with two faults a step)."""
+And of a step: with fewer the kernel does something else, such as waking threads (LeNet: 7 % with one fault a step)."""
 
 
 @dataclass(frozen=True)

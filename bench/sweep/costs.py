@@ -253,7 +253,7 @@ def compiler_seconds(version: str) -> float:
     Raises:
         DlhwError: there is no place where anything could be kept.
     """
-    return KEPT_COMPILER_SECONDS if cache.path_of(cache.compiler(version)).exists() else COMPILER_SECONDS
+    return KEPT_COMPILER_SECONDS if cache.there(cache.compiler(version)) else COMPILER_SECONDS
 
 
 def keep(costs: Costs, fingerprint: str, way: str) -> None:

@@ -61,6 +61,8 @@ def explain(paths: Sequence[Path], case_id: str) -> Explanation:
         work = work_of(record)
         limits = bounds(work, known)
         facts |= {"bounds": limits.known(), "bound": classify(work.seconds, limits)[0], "seconds": work.seconds}
+    if faults := page_faults(record):
+        facts |= {"page_faults": asdict(faults)}
     return Explanation(tuple(lines), facts)
 
 

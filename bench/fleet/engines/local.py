@@ -11,6 +11,7 @@ import threading
 from queue import Empty, SimpleQueue
 
 from bench.controller import launcher
+from bench.fleet.node import PARENT
 from bench.fleet.task import ROOT, Node, Task
 
 
@@ -23,7 +24,7 @@ class LocalRun:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bench.fleet.node", "-", "-"], text=True, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**variables, "PYTHONPATH": str(ROOT), "DLHW_PARENT": str(os.getpid())},
+            env={**variables, "PYTHONPATH": str(ROOT), PARENT: str(os.getpid())},
         )  # fmt: skip
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:  # that it has ended is told by `ended`

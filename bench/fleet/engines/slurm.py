@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.fleet.node import PARENT
 from bench.fleet.task import ROOT, Node, Run, Task
 from suites.errors import DlhwError
 
@@ -182,7 +183,7 @@ def serve(source: str, out: str, root: str) -> int:
     for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         environment.pop(name, None)
     command = [sys.executable, "-P", "-m", "bench.fleet.node", source, out]
-    environment |= {"PYTHONPATH": root, "DLHW_PARENT": str(os.getpid())}
+    environment |= {"PYTHONPATH": root, PARENT: str(os.getpid())}
     return subprocess.run(command, check=False, env=environment).returncode
 
 

@@ -116,9 +116,14 @@ class Measurer:
         """The samples, what the host did meanwhile, and how many graphs were compiled among them."""
         with work.context(), no_garbage_collection(), self._events.phase("sampling"):
             graphs = compilation.graphs()
-            before = host.moment()
-            samples = sample(work.step, clock, self._budget, self._left_seconds())
-            return samples, host.between(before, host.moment()), compilation.graphs() - graphs
+            moments = [host.moment()]
+            samples = sample(
+                work.step, clock, self._budget, self._left_seconds(), warmed=lambda: moments.append(host.moment())
+            )
+            before, warm, after = *moments, host.moment()
+            # memory that is written for the first time, in warm-up, is not what each step maps anew
+            did = {**host.between(before, after), **host.kernel_between(warm, after)}
+            return samples, did, compilation.graphs() - graphs
 
     def _count(self, work: Workload, compiled: Compile | None) -> tuple[Traffic | None, Counts]:
         """What needs no clock: of the net as it is written, of what the compiler made, of the processor's counter."""

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.records.summary import half_width
@@ -49,8 +49,14 @@ class Samples:
     synchronised_seconds: tuple[float, ...]
 
 
-def sample(step: Step, clock: Clock, budget: Budget, limit_seconds: float = math.inf) -> Samples:
+def sample(
+    step: Step, clock: Clock, budget: Budget, limit_seconds: float = math.inf,
+    warmed: Callable[[], object] = lambda: None,
+) -> Samples:  # fmt: skip
     """Measure `step`: warm it up, then sample until the median is known well enough or the time is up.
+
+    Args:
+        warmed: called once, between warm-up and the first sample.
 
     Raises:
         TimeoutError: warm-up shows that even two samples would take longer than `limit_seconds`.
@@ -62,6 +68,7 @@ def sample(step: Step, clock: Clock, budget: Budget, limit_seconds: float = math
     steps_per_sample = calibrate(state.step_seconds, clock.overhead_seconds)
     block = max(1, math.floor(BLOCK_SECONDS / max(state.step_seconds * steps_per_sample, state.every_seconds)))
     seconds: list[float] = []
+    warmed()
     start = clock.now()
     reason = ""
     while not reason:

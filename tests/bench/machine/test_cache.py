@@ -29,8 +29,10 @@ def homeless(shell):
 def test_it_is_kept_where_it_was_asked_for(shell, tmp_path):
     shell.setenv("XDG_CACHE_HOME", str(tmp_path / "my cache"))
     assert cache.read("a") is None
+    assert not cache.there("a")
     assert cache.write("a", [1]) == tmp_path / "my cache" / "dlhw" / "a.json"
     assert cache.read("a") == [1]
+    assert cache.there("a")
 
 
 def test_without_a_home_it_is_kept_among_temporary_files_for_this_user_alone(homeless, tmp_path):
@@ -52,6 +54,7 @@ def test_a_home_that_is_no_folder_has_nothing_and_takes_nothing(shell, tmp_path)
     (tmp_path / "home").write_text("")
     shell.setenv("HOME", str(tmp_path / "home"))
     assert cache.read("a") is None
+    assert not cache.there("a")
     with pytest.raises(DlhwError, match="Not a directory"):
         cache.write("a", 1)
 

@@ -88,7 +88,9 @@ def test_steps_that_take_no_time_are_no_measurement():
 
 def test_steps_of_a_sample_are_calibrated():
     clock = FakeClock([FAST], overhead_seconds=FAST / 100)
-    found = sample(clock.step, clock, Budget())
+    told = []
+    found = sample(clock.step, clock, Budget(), warmed=lambda: told.append(clock.steps))
+    assert told == [found.warm_up.steps]
     assert found.steps_per_sample == 10
     assert set(found.seconds) == {FAST}
     assert clock.steps == found.warm_up.steps + 10 * len(found.seconds)
